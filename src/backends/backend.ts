@@ -1,0 +1,95 @@
+// The interface of a backend, on one page, and the registry. A backend compiles plans to executables
+// and keeps the variables of a session; all else (feeds, fetches, caching, checks of sizes) is done
+// above it. A backend may ignore the lowering and evaluate `plan.func` (the reference does).
+
+import { UnsupportedError } from '../core/error.ts';
+import type { HostTensor } from '../core/ndarray.ts';
+import type { Plan } from '../plan/types.ts';
+
+export interface DeviceOptions {
+  /** Worker threads including the calling one; 1 runs everything on the caller. */
+  readonly threads?: number;
+  /** Upper limit of device memory in bytes. */
+  readonly memoryLimit?: number;
+  /** Reference only: keep floats in float64 between ops (for finite differences). */
+  readonly exact?: boolean;
+}
+
+/** What one run binds. */
+export interface RunBindings {
+  /** One value per `plan.feeds` entry. */
+  readonly feeds: readonly HostTensor[];
+  /** The value of each `plan.startSyms` entry. */
+  readonly sizes: readonly number[];
+  /** Number of the run within its session. */
+  readonly run: number;
+  /** `performance.now()` time after which the run must end with a TimeoutError. */
+  readonly deadline?: number;
+  readonly signal?: AbortSignal;
+}
+
+export interface ExecutableStats {
+  readonly kernels: number;
+  readonly segments: number;
+  /** Bytes of the arena for the largest sizes run so far, and the liveness lower bound of them. */
+  readonly arenaBytes: number;
+  readonly arenaLowerBound: number;
+  /** Bytes of tapes and other growable storage. */
+  readonly slotBytes: number;
+}
+
+export interface Executable {
+  /**
+   * Runs the plan and gives the results in order, as fresh host values. Throws TimeoutError,
+   * AbortedError, ExecutionError (a check failed; see `plan.checks`) or OutOfMemoryError.
+   */
+  run(bindings: RunBindings): HostTensor[] | Promise<HostTensor[]>;
+  /** Sync form; absent where the device can't. */
+  runSync?(bindings: RunBindings): HostTensor[];
+  stats(): ExecutableStats;
+  /** The device code of a kernel, as text (WAT, WGSL), where there is any. */
+  source?(kernel: number): string;
+  dispose(): void;
+}
+
+/** The state of one session on one backend. */
+export interface Device {
+  readonly ready: Promise<void>;
+  compile(plan: Plan): Executable;
+  hasVariable(name: string): boolean;
+  /** A copy of a variable's value; undefined where it holds none. */
+  readVariable(name: string): HostTensor | undefined;
+  writeVariable(name: string, value: HostTensor): void;
+  close(): void;
+}
+
+export interface Backend {
+  readonly name: string;
+  readonly capabilities: {
+    /** Whether `runSync` works. */
+    readonly sync: boolean;
+    /** Whether plans are executed from kernels (else from `plan.func`). */
+    readonly kernels: boolean;
+  };
+  open(options: DeviceOptions): Device;
+}
+
+const registry = new Map<string, () => Backend>();
+
+/** Plugs in a backend under a name; the factory is called when a session first asks for it. */
+export function registerBackend(name: string, factory: () => Backend): void {
+  registry.set(name, factory);
+}
+
+/** The backend of a name. Throws UnsupportedError listing the names there are. */
+export function getBackend(name: string): Backend {
+  const factory = registry.get(name);
+  if (!factory) {
+    throw new UnsupportedError(
+      'backend/unknown',
+      `no backend "${name}". Known: ${[...registry.keys()].join(', ')}; ` +
+        'registerBackend(name, factory) plugs in another.',
+    );
+  }
+  return factory();
+}

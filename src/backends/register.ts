@@ -1,0 +1,6 @@
+// The backends that come with the package, plugged in by name. Each is made when first asked for.
+
+import { registerBackend } from './backend.ts';
+import { referenceBackend } from './reference/reference.ts';
+
+registerBackend('reference', referenceBackend);

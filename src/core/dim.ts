@@ -1,0 +1,490 @@
+// The algebra of symbolic dimensions: integers, symbols, and polynomials of them, in a canonical
+// form that makes equality a comparison of keys. Sizes, strides, offsets and kernel indices are all
+// expressions of this one algebra. Invariant: every symbol stands for an integer >= 0, and a value
+// without symbols is always a plain number. Plain frozen data; holds no ranges but those on symbols.
+
+/** A size or index: an integer, or an expression of symbols. */
+export type Dim = number | DimExpr;
+
+/** A sum of terms, canonical: terms sorted by key, no zero coefficients, at least one symbol. */
+export interface DimExpr {
+  readonly key: string;
+  readonly terms: readonly Term[];
+}
+
+/** An integer coefficient times a product of atoms (sorted by key; none for the constant term). */
+export interface Term {
+  readonly key: string;
+  readonly coef: number;
+  readonly atoms: readonly Atom[];
+}
+
+/** A named unknown. `extent` says `0 <= sym < extent` (a loop axis); `bound` says `sym <= bound`. */
+export interface Sym {
+  readonly kind: 'sym';
+  readonly key: string;
+  /** Unique; equal ids are the same unknown. */
+  readonly id: string;
+  /** What is printed; `?` for anonymous dims. */
+  readonly name: string;
+  readonly extent?: Dim;
+  readonly bound?: Dim;
+}
+
+/**
+ * Functions that do not distribute over sums. `bcast(a, b)` is the broadcast of two sizes
+ * (`a == 1 ? b : a`), `ne1(a)` is 0 where `a` is 1 and else 1 (the stride factor of a broadcast
+ * axis). Division and remainder by zero give 0.
+ */
+export type DimFn = 'floordiv' | 'mod' | 'max' | 'min' | 'bcast' | 'ne1';
+
+/** An application of a {@link DimFn}. */
+export interface FnAtom {
+  readonly kind: 'fn';
+  readonly key: string;
+  readonly fn: DimFn;
+  readonly args: readonly Dim[];
+}
+
+export type Atom = Sym | FnAtom;
+
+/** Makes a symbol; see {@link Sym} for the ranges. */
+export function makeSym(
+  id: string,
+  name: string = id,
+  range: { extent?: Dim; bound?: Dim } = {},
+): Sym {
+  return Object.freeze({ kind: 'sym', key: id, id, name, ...range });
+}
+
+/** The dim that is one symbol. */
+export function symDim(sym: Sym): Dim {
+  return fromAtom(sym);
+}
+
+/** Makes a fresh symbol and the dim for it. */
+export function dimOf(
+  id: string,
+  name: string = id,
+  range: { extent?: Dim; bound?: Dim } = {},
+): Dim {
+  return fromAtom(makeSym(id, name, range));
+}
+
+/** The symbol a dim consists of, if it is just one symbol. */
+export function asSym(d: Dim): Sym | undefined {
+  if (typeof d === 'number' || d.terms.length !== 1) return undefined;
+  const t = d.terms[0];
+  const a = t.atoms[0];
+  return t.coef === 1 && t.atoms.length === 1 && a.kind === 'sym' ? a : undefined;
+}
+
+/** The canonical key; equal keys mean equal values for every assignment of the symbols. */
+export function dimKey(d: Dim): string {
+  return typeof d === 'number' ? String(d) : d.key;
+}
+
+/** Whether two dims are equal for every assignment of the symbols (as far as the form shows). */
+export function dimEquals(a: Dim, b: Dim): boolean {
+  return a === b || (typeof a !== 'number' && typeof b !== 'number' && a.key === b.key);
+}
+
+function term(coef: number, atoms: readonly Atom[]): Term {
+  return { key: atoms.map((a) => a.key).join('*'), coef, atoms };
+}
+
+function fromAtom(a: Atom): DimExpr {
+  return Object.freeze({ key: a.key, terms: Object.freeze([term(1, Object.freeze([a]))]) });
+}
+
+function termsOf(d: Dim): readonly Term[] {
+  if (typeof d !== 'number') return d.terms;
+  return d === 0 ? [] : [term(d, [])];
+}
+
+function compareKeys(a: { key: string }, b: { key: string }): number {
+  return a.key < b.key ? -1 : a.key > b.key ? 1 : 0;
+}
+
+function fromTerms(terms: readonly Term[]): Dim {
+  const byKey = new Map<string, Term>();
+  for (const t of terms) {
+    const old = byKey.get(t.key);
+    byKey.set(t.key, old ? { ...old, coef: old.coef + t.coef } : t);
+  }
+  joinDivMod(byKey);
+  const out = [...byKey.values()].filter((t) => t.coef !== 0).sort(compareKeys);
+  if (out.length === 0) return 0;
+  if (out.length === 1 && out[0].atoms.length === 0) return out[0].coef;
+  const key = out
+    .map((t) => (t.key === '' ? String(t.coef) : t.coef === 1 ? t.key : `${t.coef}*${t.key}`))
+    .join('+');
+  return Object.freeze({ key, terms: Object.freeze(out) });
+}
+
+/** Rewrites `c*K*floordiv(x, K) + c*mod(x, K)` to `c*x`: an index split and joined again. */
+function joinDivMod(byKey: Map<string, Term>): void {
+  for (const t of [...byKey.values()]) {
+    const at = t.atoms.findIndex((a) => a.kind === 'fn' && a.fn === 'mod');
+    if (at < 0 || byKey.get(t.key)?.coef !== t.coef || t.coef === 0) continue;
+    const [x, k] = (t.atoms[at] as FnAtom).args;
+    const others = fromAtoms(
+      t.coef,
+      t.atoms.filter((_, i) => i !== at),
+    );
+    const partner = termsOf(mulDim(mulDim(others, k), makeFn('floordiv', [x, k])));
+    if (partner.length !== 1 || byKey.get(partner[0].key)?.coef !== partner[0].coef) continue;
+    byKey.delete(t.key);
+    byKey.delete(partner[0].key);
+    for (const s of termsOf(mulDim(others, x))) {
+      const old = byKey.get(s.key);
+      byKey.set(s.key, old ? { ...old, coef: old.coef + s.coef } : s);
+    }
+  }
+}
+
+function fromAtoms(coef: number, atoms: readonly Atom[]): Dim {
+  return fromTerms([term(coef, Object.freeze([...atoms]))]);
+}
+
+/** `a + b`. */
+export function addDim(a: Dim, b: Dim): Dim {
+  if (typeof a === 'number' && typeof b === 'number') return a + b;
+  if (a === 0) return b;
+  if (b === 0) return a;
+  return fromTerms([...termsOf(a), ...termsOf(b)]);
+}
+
+/** `a - b`. */
+export function subDim(a: Dim, b: Dim): Dim {
+  return addDim(a, mulDim(b, -1));
+}
+
+/** `a * b`. */
+export function mulDim(a: Dim, b: Dim): Dim {
+  if (typeof a === 'number' && typeof b === 'number') return a * b;
+  if (a === 1) return b;
+  if (b === 1) return a;
+  if (a === 0 || b === 0) return 0;
+  const out: Term[] = [];
+  for (const s of termsOf(a)) {
+    for (const t of termsOf(b)) {
+      const atoms = [...s.atoms, ...t.atoms].sort(compareKeys);
+      out.push(term(s.coef * t.coef, Object.freeze(atoms)));
+    }
+  }
+  return fromTerms(out);
+}
+
+/** The sum of dims. */
+export function sumDims(dims: readonly Dim[]): Dim {
+  return dims.reduce(addDim, 0);
+}
+
+/** The product of dims: the element count of a shape. */
+export function prodDims(dims: readonly Dim[]): Dim {
+  return dims.reduce(mulDim, 1);
+}
+
+/** `t / by` for single terms, where it is exact. */
+function divideTerm(t: Term, by: Term): Term | undefined {
+  if (t.coef % by.coef !== 0) return undefined;
+  const rest = [...t.atoms];
+  for (const a of by.atoms) {
+    const i = rest.findIndex((r) => r.key === a.key);
+    if (i < 0) return undefined;
+    rest.splice(i, 1);
+  }
+  return term(t.coef / by.coef, Object.freeze(rest));
+}
+
+/** Splits `a` into `q * b + rest`, moving whole terms; `rest` is 0 where the division is exact. */
+function splitDivisible(a: Dim, b: Dim): { q: Dim; rest: Dim } {
+  const divisors = termsOf(b);
+  if (divisors.length === 1) {
+    const q: Term[] = [];
+    const rest: Term[] = [];
+    for (const t of termsOf(a)) {
+      const d = divideTerm(t, divisors[0]);
+      if (d) q.push(d);
+      else rest.push(t);
+    }
+    return { q: fromTerms(q), rest: fromTerms(rest) };
+  }
+  let q: Dim = 0;
+  let rest = a;
+  // A sum as divisor: cancel its leading term as long as that shortens the rest.
+  for (let guard = 0; guard < 8; guard++) {
+    const lead = divisors.find((t) => t.atoms.length > 0);
+    const hit =
+      lead &&
+      termsOf(rest)
+        .map((t) => divideTerm(t, lead))
+        .find((t) => t !== undefined);
+    if (!hit) break;
+    const part = fromTerms([hit]);
+    const next = subDim(rest, mulDim(part, b));
+    if (termsOf(next).length >= termsOf(rest).length) break;
+    q = addDim(q, part);
+    rest = next;
+  }
+  return { q, rest };
+}
+
+/** Replaces the axes of `d` by the end of their range that makes `d` largest or smallest. */
+function extreme(d: Dim, high: boolean): Dim {
+  if (typeof d === 'number') return d;
+  let out: Dim = 0;
+  for (const t of d.terms) {
+    const up = t.coef > 0 === high;
+    let p: Dim = t.coef;
+    for (const a of t.atoms) p = mulDim(p, extremeAtom(a, up));
+    out = addDim(out, p);
+  }
+  return out;
+}
+
+function extremeAtom(a: Atom, high: boolean): Dim {
+  if (a.kind === 'sym') {
+    if (a.extent === undefined) return fromAtom(a);
+    return high ? subDim(a.extent, 1) : 0;
+  }
+  if (!hasAxis(a)) return fromAtom(a);
+  if (a.fn === 'floordiv' && !hasAxisDim(a.args[1])) {
+    return high ? floorDiv(extreme(a.args[0], true), a.args[1]) : 0;
+  }
+  if (a.fn === 'mod' && !hasAxisDim(a.args[1])) return high ? subDim(a.args[1], 1) : 0;
+  return high ? fromAtom(a) : 0;
+}
+
+function hasAxisDim(d: Dim): boolean {
+  return typeof d !== 'number' && d.terms.some((t) => t.atoms.some(hasAxis));
+}
+
+function hasAxis(a: Atom): boolean {
+  return a.kind === 'sym' ? a.extent !== undefined : a.args.some(hasAxisDim);
+}
+
+/** Whether `d >= 0` for every assignment within the ranges of its symbols, as far as can be seen. */
+export function isNonNegative(d: Dim): boolean {
+  const low = extreme(d, false);
+  return termsOf(low).every((t) => t.coef >= 0);
+}
+
+/** Whether `0 <= a < b` can be seen. */
+function fitsBelow(a: Dim, b: Dim): boolean {
+  if (!isNonNegative(a)) return false;
+  const slack = subDim(subDim(b, 1), extreme(a, true));
+  return termsOf(slack).every((t) => t.coef >= 0);
+}
+
+function makeFn(fn: DimFn, args: readonly Dim[]): Dim {
+  const key = `${fn}(${args.map(dimKey).join(',')})`;
+  return fromAtom(Object.freeze({ kind: 'fn', key, fn, args: Object.freeze([...args]) }));
+}
+
+function fnAtomOf(d: Dim, fn: DimFn): FnAtom | undefined {
+  if (typeof d === 'number' || d.terms.length !== 1) return undefined;
+  const t = d.terms[0];
+  const a = t.atoms[0];
+  return t.coef === 1 && t.atoms.length === 1 && a.kind === 'fn' && a.fn === fn ? a : undefined;
+}
+
+/** `floor(a / b)`, 0 where `b` is 0. */
+export function floorDiv(a: Dim, b: Dim): Dim {
+  if (typeof a === 'number' && typeof b === 'number') return b === 0 ? 0 : Math.floor(a / b);
+  if (b === 1) return a;
+  if (a === 0 || b === 0) return 0;
+  const { q, rest } = splitDivisible(a, b);
+  if (rest === 0 || fitsBelow(rest, b)) return q;
+  const inner = fnAtomOf(rest, 'floordiv');
+  if (inner) return addDim(q, floorDiv(inner.args[0], mulDim(inner.args[1], b)));
+  return addDim(q, makeFn('floordiv', [rest, b]));
+}
+
+/** `a - b * floor(a / b)`, 0 where `b` is 0. */
+export function modDim(a: Dim, b: Dim): Dim {
+  if (typeof a === 'number' && typeof b === 'number') {
+    return b === 0 ? 0 : a - b * Math.floor(a / b);
+  }
+  if (b === 1 || a === 0 || b === 0) return 0;
+  const { rest } = splitDivisible(a, b);
+  if (rest === 0) return 0;
+  if (fitsBelow(rest, b)) return rest;
+  return makeFn('mod', [rest, b]);
+}
+
+/** The larger of two dims. */
+export function maxDim(a: Dim, b: Dim): Dim {
+  if (typeof a === 'number' && typeof b === 'number') return Math.max(a, b);
+  if (dimEquals(a, b) || b === 0) return a;
+  if (a === 0) return b;
+  if (isNonNegative(subDim(a, b))) return a;
+  if (isNonNegative(subDim(b, a))) return b;
+  return makeFn(
+    'max',
+    [a, b].sort((x, y) => (dimKey(x) < dimKey(y) ? -1 : 1)),
+  );
+}
+
+/** The smaller of two dims. */
+export function minDim(a: Dim, b: Dim): Dim {
+  if (typeof a === 'number' && typeof b === 'number') return Math.min(a, b);
+  if (dimEquals(a, b)) return a;
+  if (isNonNegative(subDim(a, b))) return b;
+  if (isNonNegative(subDim(b, a))) return a;
+  return makeFn(
+    'min',
+    [a, b].sort((x, y) => (dimKey(x) < dimKey(y) ? -1 : 1)),
+  );
+}
+
+/**
+ * The size that `a` and `b` broadcast to. Where one is an integer other than 1 it is the result
+ * (that the other is 1 or the same is a constraint, recorded by whoever asks).
+ */
+export function bcastDim(a: Dim, b: Dim): Dim {
+  if (dimEquals(a, b) || b === 1) return a;
+  if (a === 1) return b;
+  if (typeof a === 'number') return a;
+  if (typeof b === 'number') return b;
+  return makeFn(
+    'bcast',
+    [a, b].sort((x, y) => (dimKey(x) < dimKey(y) ? -1 : 1)),
+  );
+}
+
+/** 0 where `a` is 1, else 1: the factor of a stride along an axis that may broadcast. */
+export function ne1Dim(a: Dim): Dim {
+  if (typeof a === 'number') return a === 1 ? 0 : 1;
+  return makeFn('ne1', [a]);
+}
+
+function applyFn(fn: DimFn, args: readonly Dim[]): Dim {
+  switch (fn) {
+    case 'floordiv':
+      return floorDiv(args[0], args[1]);
+    case 'mod':
+      return modDim(args[0], args[1]);
+    case 'max':
+      return maxDim(args[0], args[1]);
+    case 'min':
+      return minDim(args[0], args[1]);
+    case 'bcast':
+      return bcastDim(args[0], args[1]);
+    case 'ne1':
+      return ne1Dim(args[0]);
+    default:
+      return fn satisfies never;
+  }
+}
+
+/** Replaces symbols; `to` gives the replacement of one, or undefined to keep it. */
+export function substituteDim(d: Dim, to: (sym: Sym) => Dim | undefined): Dim {
+  if (typeof d === 'number') return d;
+  let out: Dim = 0;
+  let changed = false;
+  for (const t of d.terms) {
+    let p: Dim = t.coef;
+    for (const a of t.atoms) {
+      let next: Dim | undefined;
+      if (a.kind === 'sym') next = to(a);
+      else {
+        const args = a.args.map((x) => substituteDim(x, to));
+        if (args.some((x, i) => x !== a.args[i])) next = applyFn(a.fn, args);
+      }
+      if (next !== undefined) changed = true;
+      p = mulDim(p, next ?? fromAtom(a));
+    }
+    out = addDim(out, p);
+  }
+  return changed ? out : d;
+}
+
+/** The value of a dim, given the value of each symbol by id. */
+export function evalDim(d: Dim, value: (id: string) => number): number {
+  if (typeof d === 'number') return d;
+  let out = 0;
+  for (const t of d.terms) {
+    let p = t.coef;
+    for (const a of t.atoms) p *= a.kind === 'sym' ? value(a.id) : evalFn(a, value);
+    out += p;
+  }
+  return out;
+}
+
+function evalFn(a: FnAtom, value: (id: string) => number): number {
+  const x = evalDim(a.args[0], value);
+  if (a.fn === 'ne1') return x === 1 ? 0 : 1;
+  return applyFn(a.fn, [x, evalDim(a.args[1], value)]) as number;
+}
+
+/** Adds the symbols of a dim to a map by id. */
+export function collectSyms(d: Dim, into: Map<string, Sym>): void {
+  if (typeof d === 'number') return;
+  for (const t of d.terms) {
+    for (const a of t.atoms) {
+      if (a.kind === 'sym') into.set(a.id, a);
+      else for (const x of a.args) collectSyms(x, into);
+    }
+  }
+}
+
+/** The symbols of a dim, by id. */
+export function symsOf(d: Dim): Map<string, Sym> {
+  const out = new Map<string, Sym>();
+  collectSyms(d, out);
+  return out;
+}
+
+/** Whether a dim mentions a symbol. */
+export function mentions(d: Dim, id: string): boolean {
+  if (typeof d === 'number') return false;
+  return d.terms.some((t) =>
+    t.atoms.some((a) => (a.kind === 'sym' ? a.id === id : a.args.some((x) => mentions(x, id)))),
+  );
+}
+
+/** Splits `d` into `coef * sym + rest`, where neither mentions the symbol; undefined otherwise. */
+export function splitAffine(d: Dim, id: string): { coef: Dim; rest: Dim } | undefined {
+  if (typeof d === 'number') return { coef: 0, rest: d };
+  const coef: Term[] = [];
+  const rest: Term[] = [];
+  for (const t of d.terms) {
+    const at = t.atoms.findIndex((a) => a.kind === 'sym' && a.id === id);
+    if (at < 0) {
+      if (t.atoms.some((a) => a.kind === 'fn' && a.args.some((x) => mentions(x, id)))) {
+        return undefined;
+      }
+      rest.push(t);
+      continue;
+    }
+    const others = t.atoms.filter((_, i) => i !== at);
+    const left = term(t.coef, Object.freeze(others));
+    if (mentions(fromTerms([left]), id)) return undefined;
+    coef.push(left);
+  }
+  return { coef: fromTerms(coef), rest: fromTerms(rest) };
+}
+
+/** An upper bound free of symbols that have a bound of their own (assumes monotone growth). */
+export function boundOf(d: Dim): Dim {
+  return substituteDim(d, (s) => (s.bound === undefined ? undefined : boundOf(s.bound)));
+}
+
+/** The text of a dim: `10`, `batch`, `?`, `2*batch+1`, `floordiv(n,2)`. */
+export function dimToString(d: Dim): string {
+  if (typeof d === 'number') return String(d);
+  const ordered = [...d.terms].sort((a, b) => b.atoms.length - a.atoms.length);
+  let out = '';
+  for (const t of ordered) {
+    const atoms = t.atoms.map((a) =>
+      a.kind === 'sym' ? a.name : `${a.fn}(${a.args.map(dimToString).join(', ')})`,
+    );
+    const size = Math.abs(t.coef);
+    const text = [...(size === 1 && atoms.length > 0 ? [] : [String(size)]), ...atoms].join('*');
+    out += out === '' ? (t.coef < 0 ? '-' : '') : t.coef < 0 ? '-' : '+';
+    out += text;
+  }
+  return out;
+}

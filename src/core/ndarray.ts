@@ -1,0 +1,89 @@
+// A host value: dtype, shape of integers, row-major data. What a fetch gives and a feed takes. The
+// conversion from nested JavaScript arrays lives in `from-nested.ts`.
+
+import { type DType, dtypeInfo, type TypedArray } from './dtype.ts';
+import { ValueError } from './error.ts';
+
+/** The arrays that `toArray` gives, or a number or boolean for a scalar. */
+export type NestedArray = number | boolean | NestedArray[];
+
+/** The storage type of each dtype. */
+export interface DataOf {
+  float32: Float32Array;
+  int32: Int32Array;
+  bool: Uint8Array;
+}
+
+/** A dense tensor value on the host. */
+export class NDArray<D extends DType = DType> {
+  readonly dtype: D;
+  readonly shape: readonly number[];
+  /** Row-major elements; `bool` is 0 or 1. */
+  readonly data: DataOf[D];
+
+  constructor(dtype: D, shape: readonly number[], data: DataOf[D]) {
+    this.dtype = dtype;
+    this.shape = Object.freeze([...shape]);
+    this.data = data;
+  }
+
+  /** Number of elements. */
+  get size(): number {
+    return this.data.length;
+  }
+
+  /** The only element of a one-element array. */
+  item(): D extends 'bool' ? boolean : number {
+    if (this.data.length !== 1) {
+      throw new ValueError(
+        'ndarray/item',
+        `item(): the array has ${this.data.length} elements, got shape ` +
+          `(${this.shape.join(', ')}). Use toArray() or data.`,
+      );
+    }
+    const x = this.data[0];
+    return (this.dtype === 'bool' ? x !== 0 : x) as D extends 'bool' ? boolean : number;
+  }
+
+  /** The elements as nested arrays (a plain number or boolean for a scalar). */
+  toArray(): NestedArray {
+    const read = (i: number): number | boolean =>
+      this.dtype === 'bool' ? this.data[i] !== 0 : this.data[i];
+    let at = 0;
+    const build = (axis: number): NestedArray => {
+      if (axis === this.shape.length) return read(at++);
+      return Array.from({ length: this.shape[axis] }, () => build(axis + 1));
+    };
+    return build(0);
+  }
+
+  toString(): string {
+    return `NDArray ${this.dtype}(${this.shape.join(', ')})`;
+  }
+
+  /** What `console.log` shows in Node: type, shape and the first elements. */
+  [Symbol.for('nodejs.util.inspect.custom')](): string {
+    const shown = Array.from(this.data.subarray(0, 8), (x) =>
+      this.dtype === 'bool' ? String(x !== 0) : String(Number(x.toPrecision(7))),
+    );
+    if (this.data.length > 8) shown.push(`… ${this.data.length} elements`);
+    return `${this.toString()} [${shown.join(', ')}]`;
+  }
+}
+
+/** Like an NDArray, but with any storage: what the reference computes on. */
+export interface HostTensor {
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  readonly data: TypedArray;
+}
+
+/** The number of elements of a shape. */
+export function sizeOf(shape: readonly number[]): number {
+  return shape.reduce((a, b) => a * b, 1);
+}
+
+/** An NDArray of zeros. */
+export function zerosOf<D extends DType>(dtype: D, shape: readonly number[]): NDArray<D> {
+  return new NDArray(dtype, shape, dtypeInfo(dtype).alloc(sizeOf(shape)) as DataOf[D]);
+}

@@ -1,0 +1,125 @@
+// Ops that compute nothing: identity, grouping, gradient stops; and conversion between dtypes.
+
+import { type DType, isDType, isFloat } from '../core/dtype.ts';
+import { DTypeError } from '../core/error.ts';
+import { getDefaultGraph } from '../graph/graph.ts';
+import { defineOp } from '../graph/op.ts';
+import { type Operation, Tensor } from '../graph/tensor.ts';
+import { cast as castExpr } from '../kernel/expr.ts';
+import { applyUnary, isSymbolic, type OpOptions, type TensorLike } from './convert.ts';
+import { mapHost } from './rules.ts';
+
+export const identityOp = defineOp({
+  name: 'identity',
+  nodeName: 'Identity',
+  doc: 'The input. Under control dependencies it is the input after them.',
+  inputs: ['input'],
+  attrs: {},
+  infer: ({ types, values }) => ({ types, values }),
+  reference: (_, [x]) => [x],
+  gradient: ({ grad }) => [grad],
+  isInput: true,
+  movesData: true,
+  form: { kind: 'view', view: (_, index) => [...index] },
+});
+
+export const stopGradientOp = defineOp({
+  name: 'stopGradient',
+  nodeName: 'StopGradient',
+  doc: 'The input, through which no gradient flows.',
+  inputs: ['input'],
+  attrs: {},
+  infer: ({ types, values }) => ({ types, values }),
+  reference: (_, [x]) => [x],
+  gradient: () => [null],
+  isInput: true,
+  movesData: true,
+  form: { kind: 'view', view: (_, index) => [...index] },
+});
+
+export const noOpOp = defineOp({
+  name: 'noOp',
+  nodeName: 'NoOp',
+  doc: 'Does nothing, after its control dependencies.',
+  inputs: [],
+  attrs: {},
+  infer: () => ({ types: [] }),
+  reference: () => [],
+  form: { kind: 'noOp' },
+});
+
+const INT_LIMIT = 2147483648;
+
+/** float to int32 as all backends do it: truncated, saturated, NaN gives 0. */
+export function truncateToInt(x: number): number {
+  if (Number.isNaN(x)) return 0;
+  return Math.max(-INT_LIMIT, Math.min(INT_LIMIT - 1, Math.trunc(x)));
+}
+
+export const castOp = defineOp<{ readonly dtype: DType }>({
+  name: 'cast',
+  nodeName: 'Cast',
+  doc:
+    'Converts by value. float32 to int32 truncates toward zero, saturates, and gives 0 for NaN; ' +
+    'anything to bool is `!= 0`; bool to numbers is 0 or 1.',
+  inputs: ['x'],
+  attrs: { dtype: 'the new element type' },
+  infer: ({ types: [x], values, attrs }) => ({
+    types: [{ dtype: attrs.dtype, shape: x.shape }],
+    values: [attrs.dtype === 'int32' && x.dtype === 'int32' ? values[0] : null],
+  }),
+  dtypes: (_, attrs) => [attrs.dtype],
+  reference: (ctx, [x], { dtype }) => [
+    mapHost(ctx, dtype, [x], (v) => {
+      if (dtype === 'bool') return v === 0 ? 0 : 1;
+      return dtype === 'int32' ? truncateToInt(v) : v;
+    }),
+  ],
+  gradient: ({ inputs: [x], grad, attrs }) => [
+    isFloat(x.dtype) && isFloat(attrs.dtype) ? cast(grad, x.dtype) : null,
+  ],
+  form: {
+    kind: 'scalar',
+    scalar: ([x], { dtype }) =>
+      castExpr(dtype === 'float32' ? 'f32' : dtype === 'int32' ? 'i32' : 'bool', x),
+  },
+});
+
+/** The input under a name of its own. */
+export function identity(x: TensorLike, options?: OpOptions): Tensor {
+  return applyUnary('identity', x, options);
+}
+
+/** The input, through which `gradients` sees nothing. */
+export function stopGradient(x: TensorLike, options?: OpOptions): Tensor {
+  return applyUnary('stopGradient', x, options);
+}
+
+/** An operation that does nothing. */
+export function noOp(options: OpOptions = {}): Operation {
+  return getDefaultGraph().add('noOp', [], {}, options);
+}
+
+/** An operation that runs after all of `inputs`. */
+export function group(
+  inputs: readonly (Operation | Tensor | { asTensor(): Tensor })[],
+  options: OpOptions = {},
+): Operation {
+  const controls = inputs.map((x) => {
+    if (x instanceof Tensor) return x.op;
+    return isSymbolic(x) ? x.asTensor().op : (x as Operation);
+  });
+  return getDefaultGraph().add('noOp', [], {}, { name: options.name ?? 'group_deps', controls });
+}
+
+/** Converts to another dtype; see the op's rules. Returns the tensor itself where nothing changes. */
+export function cast<D extends DType>(x: TensorLike, dtype: D, options?: OpOptions): Tensor<D> {
+  if (!isDType(dtype)) {
+    throw new DTypeError(
+      'dtype/unknown',
+      `cast: "${dtype}" is no dtype. Use float32, int32 or bool.`,
+    );
+  }
+  if (x instanceof Tensor && x.dtype === dtype) return x as Tensor<D>;
+  return applyUnary('cast', x, options, { dtype }) as Tensor<D>;
+}

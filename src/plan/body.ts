@@ -1,0 +1,311 @@
+// Plans one function or body: analyses and groups its nodes, gives values their buffers, emits kernels
+// and steps in order, and checks sizes as soon as they are known. Loops, branches and host calls are
+// planned in `control.ts`.
+
+import { collectSyms, type Dim, dimKey, mentions, prodDims, type Sym } from '../core/dim.ts';
+import { InternalError, invariant } from '../core/error.ts';
+import type { TensorType } from '../core/type.ts';
+import type { Constraint, Func, Node, Ref } from '../graph/func.ts';
+import { opRecord } from '../graph/op.ts';
+import type { Kernel } from '../kernel/ir.ts';
+import { type Analysis, analyse, isKnownSizes } from './analysis.ts';
+import { type BodyContext, freshSym, planBranch, planHost, planLoop } from './control.ts';
+import { copyKernel, handWritten, sizeKernel } from './direct.ts';
+import { type Group, groupNodes } from './groups.ts';
+import { type Homes, lowerGroup, type Store } from './lower.ts';
+import { orderGroups } from './order.ts';
+import type { Scope, Services } from './services.ts';
+import { chooseStored, viewsToStore } from './stored.ts';
+import type { BufferView } from './types.ts';
+
+/** Plans one function: its kernels and steps go to the planner in order. */
+export class BodyPlanner implements BodyContext {
+  readonly up: Services;
+  readonly scope: Scope;
+  private readonly func: Func;
+  private readonly fuse: boolean;
+  private readonly homes = new Map<string, BufferView>();
+  private readonly splats = new Map<number, number | undefined>();
+  private pending: { constraint: Constraint; node: Node }[] = [];
+
+  constructor(up: Services, scope: Scope, fuse: boolean) {
+    this.up = up;
+    this.scope = scope;
+    this.func = scope.func;
+    this.fuse = fuse;
+  }
+
+  run(): BufferView[] {
+    const { func, scope } = this;
+    const analysis = analyse(func, viewsToStore(func));
+    const groups = groupNodes(analysis, this.fuse);
+    const stored = chooseStored(analysis, groups, this.fuse);
+    this.collectConstraints(analysis);
+    for (const [id, view] of scope.params) this.homes.set(`${id}:0`, view);
+    for (const id of analysis.order) {
+      const node = func.nodes[id];
+      if (opRecord(node.op).form.kind !== 'assign') continue;
+      this.homes.set(`${id}:0`, this.up.variable(node, node.attrs.variable as string));
+    }
+    for (const g of orderGroups(groups, func)) this.emitGroup(g, stored);
+    return func.results.map((ref, i) => this.finishResult(ref, scope.targets[i]));
+  }
+
+  setHome(ref: Ref, view: BufferView): void {
+    this.homes.set(this.key(ref), view);
+  }
+
+  private key(ref: Ref): string {
+    return `${ref.node}:${ref.port}`;
+  }
+
+  /** Where a value stands, if it has a buffer by now. */
+  private home(ref: Ref): BufferView | undefined {
+    const old = this.homes.get(this.key(ref));
+    if (old) return old;
+    const node = this.func.nodes[ref.node];
+    const { form } = opRecord(node.op);
+    if (form.kind === 'readVariable') {
+      return this.up.variable(node, node.attrs.variable as string);
+    }
+    if (node.op === 'const' || (form.kind === 'leaf' && node.attrs.data !== undefined)) {
+      return this.up.constant(node);
+    }
+    return undefined;
+  }
+
+  /** The size that an int32 scalar stands for, where that is known without computing it. */
+  sizeOf(ref: Ref): Dim | undefined {
+    const param = this.scope.sizes.get(ref.node);
+    if (param !== undefined) return param;
+    const node = this.func.nodes[ref.node];
+    if (!isKnownSizes(node) || this.type(ref).shape.length > 0) return undefined;
+    return node.values[ref.port]?.[0];
+  }
+
+  /** Where a value stands; a size gets a buffer first. */
+  mustHome(ref: Ref): BufferView {
+    const size = this.home(ref) ? undefined : this.sizeOf(ref);
+    if (size !== undefined) {
+      const { kernel, args } = sizeKernel(size);
+      const [view] = this.place(ref);
+      this.pushKernel(kernel, [view], args, [this.func.nodes[ref.node].name]);
+      return view;
+    }
+    const view = this.home(ref);
+    invariant(view, `"${this.func.nodes[ref.node].name}" has no buffer`);
+    return view;
+  }
+
+  private lowering(): Homes {
+    return {
+      func: this.func,
+      home: (ref) => this.home(ref),
+      variable: (name) => {
+        const node = this.func.nodes.find((n) => n.attrs.variable === name && n.types.length > 0);
+        invariant(node, `no node names the variable "${name}"`);
+        return this.up.variable(node, name);
+      },
+      splat: (node) => this.splat(node),
+      sizeParam: (id) => this.scope.sizes.get(id),
+      iteration: this.scope.iteration,
+    };
+  }
+
+  private splat(node: Node): number | undefined {
+    if (node.attrs.data === undefined || opRecord(node.op).form.kind !== 'leaf') return undefined;
+    if (this.splats.has(node.id)) return this.splats.get(node.id);
+    const data = node.attrs.data as Float32Array | Int32Array | Uint8Array;
+    let value: number | undefined = data[0];
+    for (let i = 1; i < data.length && value !== undefined; i++) {
+      if (!Object.is(data[i], value)) value = undefined;
+    }
+    this.splats.set(node.id, value);
+    return value;
+  }
+
+  type(ref: Ref): TensorType & { shape: readonly Dim[] } {
+    const t = this.func.nodes[ref.node].types[ref.port];
+    invariant(t.shape, 'a planned value has a rank');
+    return t as TensorType & { shape: readonly Dim[] };
+  }
+
+  /** Targets of bodies that this value may be written to straight away. */
+  private targetsOf(ref: Ref): BufferView[] {
+    const out: BufferView[] = [];
+    this.func.results.forEach((r, i) => {
+      const target = this.scope.targets[i];
+      if (target && r.node === ref.node && r.port === ref.port) out.push(target);
+    });
+    return out;
+  }
+
+  /** A buffer for a value, its body's target where there is one. */
+  place(ref: Ref): BufferView[] {
+    const targets = this.targetsOf(ref);
+    if (targets.length > 0) {
+      this.homes.set(this.key(ref), targets[0]);
+      return targets;
+    }
+    const type = this.type(ref);
+    const label = this.func.nodes[ref.node].name;
+    const size = prodDims(type.shape);
+    const buffer = this.up.allocate('arena', type.dtype, size, label);
+    if (this.up.isTape(buffer)) {
+      const position = this.up.next();
+      this.up.touch(buffer, position);
+      this.up.push({ kind: 'reserve', position, buffer, elements: size });
+    }
+    const view = { buffer, offset: 0 };
+    this.homes.set(this.key(ref), view);
+    return [view];
+  }
+
+  private finishResult(ref: Ref, target: BufferView | null): BufferView {
+    const home = this.mustHome(ref);
+    if (
+      !target ||
+      (home.buffer === target.buffer && dimKey(home.offset) === dimKey(target.offset))
+    ) {
+      return home;
+    }
+    const direct =
+      this.targetsOf(ref).some((t) => t === target) && this.writtenHere.has(this.key(ref));
+    if (!direct) this.copy(home, target, ref);
+    return target;
+  }
+
+  /** Values whose kernel stored them to all their targets. */
+  private readonly writtenHere = new Set<string>();
+
+  copy(from: BufferView, to: BufferView, ref: Ref): void {
+    const type = this.type(ref);
+    const { kernel, args } = copyKernel(type.dtype, prodDims(type.shape));
+    this.pushKernel(kernel, [from, to], args, [this.func.nodes[ref.node].name]);
+  }
+
+  private pushKernel(
+    kernel: Kernel,
+    views: readonly BufferView[],
+    args: readonly Dim[],
+    nodes: readonly string[],
+  ): void {
+    const position = this.up.next();
+    for (const v of views) this.up.touch(v.buffer, position);
+    const id = this.up.kernelId(kernel);
+    this.up.push({ kind: 'kernel', position, kernel: id, views, args, nodes });
+  }
+
+  private emitGroup(group: Group, stored: ReadonlySet<number>): void {
+    if (group.kind === 'opaque') {
+      this.emitOpaque(this.func.nodes[group.members[0]]);
+      return;
+    }
+    const stores: Store[] = [];
+    for (const id of group.members) {
+      if (!stored.has(id)) continue;
+      const ref = { node: id, port: 0 };
+      const node = this.func.nodes[id];
+      const isAssign = opRecord(node.op).form.kind === 'assign';
+      const views = isAssign ? [this.mustHome(ref)] : this.place(ref);
+      if (!isAssign) this.writtenHere.add(this.key(ref));
+      stores.push({ node: id, views });
+    }
+    if (stores.length === 0) return;
+    // A stored member must not be taken from its buffer while its own kernel computes it.
+    const { kernel, views, args } = lowerGroup(group, stores, this.lowering());
+    const names = group.members.map((m) => this.func.nodes[m].name);
+    this.pushKernel(kernel, views, args, names);
+  }
+
+  private emitOpaque(node: Node): void {
+    const { form } = opRecord(node.op);
+    if (form.kind === 'kernel') this.emitKernelNode(node, form.sizeOutputs ?? {});
+    else if (form.kind === 'loop') planLoop(this, node);
+    else if (form.kind === 'branch') planBranch(this, node);
+    else if (form.kind === 'host') planHost(this, node);
+    else throw new InternalError(`${node.op} is no step of its own`);
+  }
+
+  private emitKernelNode(node: Node, sizeOutputs: Readonly<Record<number, string>>): void {
+    const inputs = node.inputs.map((r) => this.mustHome(r));
+    const sizes = Object.entries(sizeOutputs).flatMap(([port, label]) => {
+      const sym = freshSym(node, label);
+      return sym ? [{ port: Number(port), sym }] : [];
+    });
+    // Outputs sized by what this very kernel finds must be bounded: they are placed before it runs.
+    for (const { sym } of sizes) {
+      const own = node.types.some((t) => t.shape?.some((d) => mentions(d, sym.id)));
+      invariant(!own || sym.bound !== undefined, `${node.op}: the size "${sym.id}" needs a bound`);
+    }
+    const outputs = node.types.map((_, port) => {
+      const views = this.place({ node: node.id, port });
+      return views[0];
+    });
+    const record = opRecord(node.op);
+    let code = -1;
+    if (record.effect === 'check') {
+      code = this.up.check({
+        node: node.name,
+        op: record.nodeName,
+        message: `${record.nodeName} "${node.name}" failed`,
+        site: node.site,
+      });
+    }
+    const { kernel, args } = handWritten(this.func, node, code);
+    this.pushKernel(kernel, [...inputs, ...outputs], args, [node.name]);
+    for (const { port, sym } of sizes) {
+      const position = this.up.next();
+      const view = outputs[port];
+      this.up.touch(view.buffer, position);
+      this.up.push({ kind: 'bind', position, sym, view });
+      this.up.learn(sym, sym.bound === undefined);
+    }
+    this.flushChecks();
+  }
+
+  /** Constraints of live nodes: those of sizes known at the start go to the host. */
+  private collectConstraints(analysis: Analysis): void {
+    const seen = new Set<string>();
+    for (const id of analysis.order) {
+      const node = this.func.nodes[id];
+      for (const c of node.constraints) {
+        const key = `${c.kind}:${dimKey(c.a)}:${dimKey(c.b)}`;
+        if (seen.has(key)) continue;
+        seen.add(key);
+        if (this.ready(c)) {
+          const { nodeName: op } = opRecord(node.op);
+          this.up.hostConstraint({ ...c, op, node: node.name, site: node.site });
+        } else this.pending.push({ constraint: c, node });
+      }
+    }
+  }
+
+  private ready(c: Constraint): boolean {
+    const syms = new Map<string, Sym>();
+    collectSyms(c.a, syms);
+    collectSyms(c.b, syms);
+    return [...syms.keys()].every((id) => this.up.isKnown(id));
+  }
+
+  /** Checks constraints whose last size has just become known. */
+  flushChecks(): void {
+    const left: typeof this.pending = [];
+    for (const p of this.pending) {
+      if (!this.ready(p.constraint)) {
+        left.push(p);
+        continue;
+      }
+      const record = opRecord(p.node.op);
+      const code = this.up.check({
+        node: p.node.name,
+        op: record.nodeName,
+        message: `${record.nodeName} "${p.node.name}": ${p.constraint.why}`,
+        site: p.node.site,
+      });
+      const position = this.up.next();
+      this.up.push({ kind: 'check', position, constraint: p.constraint, code });
+    }
+    this.pending = left;
+  }
+}

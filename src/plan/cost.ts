@@ -1,0 +1,42 @@
+// What an expression costs to compute, in additions: the one cost model of fusion and duplication.
+
+import { argsOf, type Expr } from '../kernel/expr.ts';
+
+const UNARY_COST: Readonly<Record<string, number>> = {
+  exp: 12,
+  log: 16,
+  tanh: 18,
+  sin: 16,
+  cos: 16,
+  sqrt: 6,
+};
+
+/** The cost of expressions together, shared parts counted once. Loads and constants are free. */
+export function exprCost(values: readonly Expr[]): number {
+  const seen = new Set<Expr>();
+  const stack = [...values];
+  let cost = 0;
+  while (stack.length > 0) {
+    const e = stack.pop() as Expr;
+    if (seen.has(e)) continue;
+    seen.add(e);
+    cost += own(e);
+    stack.push(...argsOf(e));
+  }
+  return cost;
+}
+
+function own(e: Expr): number {
+  switch (e.op) {
+    case 'unary':
+      return UNARY_COST[e.fn] ?? 1;
+    case 'binary':
+      return e.fn === 'div' || e.fn === 'rem' ? 4 : 1;
+    case 'compare':
+    case 'select':
+    case 'cast':
+      return 1;
+    default:
+      return 0;
+  }
+}

@@ -1,0 +1,409 @@
+// Fusion: puts the solid nodes of a function into groups, each of which becomes one kernel (or one
+// step of its own: loops, branches, hand-written kernels). A group is a loop nest with out axes and
+// reduced axes; its members stand at the full index (out and reduced axes) or at the row index (out
+// axes alone). Invariant: within a group every member is read at its canonical index only.
+
+import {
+  asSym,
+  type Dim,
+  dimEquals,
+  makeSym,
+  mentions,
+  type Sym,
+  substituteDim,
+  symDim,
+} from '../core/dim.ts';
+import { type Dims, shapeEquals } from '../core/type.ts';
+import type { Func, Node } from '../graph/func.ts';
+import { opRecord } from '../graph/op.ts';
+import {
+  type Access,
+  type Frame,
+  knownType,
+  plainFrame,
+  readsOf,
+  reduceReads,
+  traceViews,
+} from './access.ts';
+import type { Analysis } from './analysis.ts';
+
+/** Where a member stands in the nest, and the index of its elements there. */
+export interface Place {
+  readonly level: 'full' | 'row';
+  readonly index: readonly Dim[];
+  /** Of a reduction: the position of its reduced axes. */
+  readonly red?: readonly Dim[];
+}
+
+export interface Group {
+  readonly id: number;
+  /** `opaque`: a step of its own. `contraction`: a reduction that reads its inputs many times. */
+  readonly kind: 'nest' | 'contraction' | 'opaque';
+  readonly members: number[];
+  readonly places: Map<number, Place>;
+  outAxes: readonly Sym[];
+  redAxes: readonly Sym[];
+  /** Shape and index of the members at the full level; null where only row members fit. */
+  full: { readonly shape: Dims; readonly index: readonly Dim[] } | null;
+  readonly deps: Set<Group>;
+}
+
+/** A kernel with more members than this gains nothing more from fusion. */
+const MAX_MEMBERS = 160;
+
+/** Groups the solid nodes of a function; with `fuse` off each stands alone. */
+export function groupNodes(analysis: Analysis, fuse: boolean): Group[] {
+  const builder = new GroupBuilder(analysis, fuse);
+  for (const id of analysis.order) if (analysis.solid.has(id)) builder.place(id);
+  return builder.groups;
+}
+
+function axesFor(shape: Dims, prefix: string): { syms: Sym[]; index: Dim[] } {
+  const syms: Sym[] = [];
+  const index = shape.map((d) => {
+    if (d === 1) return 0;
+    const s = makeSym(`${prefix}${syms.length}`, `${prefix}${syms.length}`, { extent: d });
+    syms.push(s);
+    return symDim(s);
+  });
+  return { syms, index };
+}
+
+/** The index of a row member of this shape, if its axes other than 1 are the out axes. */
+function rowIndex(shape: Dims, outAxes: readonly Sym[]): Dim[] | null {
+  let at = 0;
+  const index: Dim[] = [];
+  for (const d of shape) {
+    if (d === 1) index.push(0);
+    else {
+      const axis = outAxes[at++];
+      if (!axis || !dimEquals(axis.extent as Dim, d)) return null;
+      index.push(symDim(axis));
+    }
+  }
+  return at === outAxes.length ? index : null;
+}
+
+function indexEquals(a: readonly Dim[], b: readonly Dim[]): boolean {
+  return a.length === b.length && a.every((d, i) => dimEquals(d, b[i]));
+}
+
+class GroupBuilder {
+  readonly groups: Group[] = [];
+  private readonly groupOf = new Map<number, Group>();
+  private readonly func: Func;
+  private readonly frame: Frame;
+  private readonly analysis: Analysis;
+  private readonly fuse: boolean;
+
+  constructor(analysis: Analysis, fuse: boolean) {
+    this.analysis = analysis;
+    this.func = analysis.func;
+    this.frame = plainFrame(analysis.func);
+    this.fuse = fuse;
+  }
+
+  place(id: number): void {
+    const node = this.func.nodes[id];
+    const kind = opRecord(node.op).form.kind;
+    const inputs = this.inputGroups(id);
+    const joinable =
+      kind === 'scalar' ||
+      kind === 'index' ||
+      kind === 'assign' ||
+      kind === 'view' ||
+      kind === 'readVariable' ||
+      (kind === 'reduce' && !isContraction(node));
+    if (joinable && this.fuse) {
+      for (const g of this.candidates(id)) {
+        if (g.members.length >= MAX_MEMBERS || this.wouldCycle(g, inputs)) continue;
+        const place = kind === 'reduce' ? this.joinReduce(node, g) : this.joinMap(node, g);
+        if (place) {
+          this.add(g, id, place, inputs);
+          return;
+        }
+      }
+    }
+    this.open(node, inputs);
+  }
+
+  private add(g: Group, id: number, place: Place, inputs: ReadonlySet<Group>): void {
+    g.members.push(id);
+    g.places.set(id, place);
+    this.groupOf.set(id, g);
+    for (const h of inputs) if (h !== g) g.deps.add(h);
+  }
+
+  private inputGroups(id: number): Set<Group> {
+    const out = new Set<Group>();
+    for (const d of this.analysis.deps(id)) {
+      const g = this.groupOf.get(d);
+      if (g) out.add(g);
+    }
+    return out;
+  }
+
+  /**
+   * Groups of the direct producers: those that reduce first (cheap maps are recomputed there, the
+   * reverse would store), then the latest; then groups that share an input and a shape.
+   */
+  private candidates(id: number): Group[] {
+    const node = this.func.nodes[id];
+    const found = new Set<Group>();
+    const shared: Group[] = [];
+    for (const r of node.inputs) {
+      let at = r.node;
+      for (;;) {
+        const g = this.groupOf.get(at);
+        if (g) {
+          if (g.kind !== 'opaque') found.add(g);
+          break;
+        }
+        const n = this.func.nodes[at];
+        if (opRecord(n.op).form.kind !== 'view') break;
+        at = n.inputs[0].node;
+      }
+      for (const u of this.analysis.users.get(at) ?? []) {
+        const g = this.groupOf.get(u);
+        if (g && g.kind === 'nest') shared.push(g);
+      }
+    }
+    const reduces = (g: Group): number => (g.redAxes.length > 0 || g.kind === 'contraction' ? 1 : 0);
+    const first = [...found].sort((a, b) => reduces(b) - reduces(a) || b.id - a.id);
+    const rest = shared.filter((g) => !found.has(g)).slice(0, 8);
+    return [...first, ...new Set(rest)];
+  }
+
+  /** Whether one of the other inputs depends on the group. */
+  private wouldCycle(g: Group, inputs: ReadonlySet<Group>): boolean {
+    const seen = new Set<Group>();
+    const stack = [...inputs].filter((h) => h !== g);
+    while (stack.length > 0) {
+      const h = stack.pop() as Group;
+      if (h === g) return true;
+      if (seen.has(h)) continue;
+      seen.add(h);
+      stack.push(...h.deps);
+    }
+    return false;
+  }
+
+  /** Every read that reaches a member, through views, must be at the member's own index. */
+  private readsFit(g: Group, reads: readonly Access[], own: Node, index: readonly Dim[]): boolean {
+    for (const read of reads) {
+      const at = traceViews(this.frame, read, (id) => g.places.has(id));
+      const place = g.places.get(at.ref.node);
+      if (place && !indexEquals(place.index, at.index)) return false;
+      if (place && at.ref.port !== 0) return false;
+      if (!this.variableFits(g, at, own, index)) return false;
+    }
+    return true;
+  }
+
+  /** A variable written in the group may be read there only at the index that is written. */
+  private variableFits(g: Group, at: Access, own: Node, index: readonly Dim[]): boolean {
+    const source = this.func.nodes[at.ref.node];
+    if (opRecord(source.op).form.kind !== 'readVariable' || this.analysis.solid.has(source.id)) {
+      return true;
+    }
+    const name = source.attrs.variable as string;
+    if (!this.analysis.written.has(name)) return true;
+    if (isAssignTo(own, name) && !indexEquals(at.index, index)) return false;
+    for (const m of g.members) {
+      const place = g.places.get(m) as Place;
+      if (isAssignTo(this.func.nodes[m], name) && !indexEquals(place.index, at.index)) return false;
+    }
+    return true;
+  }
+
+  /** A new write of a variable: the members' reads of it must stand at the written index. */
+  private oldReadsFit(g: Group, node: Node, index: readonly Dim[]): boolean {
+    if (opRecord(node.op).form.kind !== 'assign') return true;
+    const name = node.attrs.variable as string;
+    for (const m of g.members) {
+      const member = this.func.nodes[m];
+      if (isAssignTo(member, name)) return false;
+      const place = g.places.get(m) as Place;
+      const reads = place.red
+        ? reduceReads(this.frame, member, () => ({ out: place.index, red: place.red as Dim[] }))
+            .reads
+        : readsOf(this.frame, member, place.index);
+      for (const read of reads) {
+        const at = traceViews(this.frame, read, (id) => g.places.has(id));
+        const source = this.func.nodes[at.ref.node];
+        const touches =
+          opRecord(source.op).form.kind === 'readVariable' && source.attrs.variable === name;
+        if (touches && (place.red || !indexEquals(at.index, index))) return false;
+      }
+    }
+    return true;
+  }
+
+  private joinMap(node: Node, g: Group): Place | null {
+    const { shape } = knownType(this.func, { node: node.id, port: 0 });
+    const options: Place[] = [];
+    if (g.full && shapeEquals(shape, g.full.shape)) {
+      options.push({ level: 'full', index: g.full.index });
+    }
+    if (g.redAxes.length > 0) {
+      const row = rowIndex(shape, g.outAxes);
+      if (row) options.push({ level: 'row', index: row });
+    }
+    for (const place of options) {
+      const reads = readsOf(this.frame, node, place.index);
+      if (!this.readsFit(g, reads, node, place.index)) continue;
+      if (!this.oldReadsFit(g, node, place.index)) continue;
+      return place;
+    }
+    return null;
+  }
+
+  /** Joins a reduction over the axes that the group reduces, or that a map group may reduce. */
+  private joinReduce(node: Node, g: Group): Place | null {
+    if (g.kind !== 'nest' || !g.full) return null;
+    const fit = this.matchReduce(node, g);
+    if (!fit) return null;
+    const { red, outSyms, redSyms } = fit;
+    if (g.redAxes.length > 0) {
+      const same =
+        redSyms.length === g.redAxes.length && redSyms.every((s, i) => s.id === g.redAxes[i].id);
+      if (!same) return null;
+    } else {
+      const axes = g.outAxes;
+      const trailing = redSyms.every((s, i) => s.id === axes[axes.length - redSyms.length + i].id);
+      const only = g.members.every(
+        (m) =>
+          (this.analysis.users.get(m) ?? []).every((u) => u === node.id || g.places.has(u)) &&
+          !this.func.results.some((r) => r.node === m),
+      );
+      if ((!trailing || outSyms.length === 0) && !only) return null;
+      if (g.members.some((m) => opRecord(this.func.nodes[m].op).form.kind === 'assign'))
+        return null;
+      g.redAxes = redSyms;
+      g.outAxes = outSyms;
+    }
+    const { shape } = knownType(this.func, { node: node.id, port: 0 });
+    const index = rowIndex(shape, g.outAxes);
+    if (!index) return null;
+    return { level: 'row', index, red };
+  }
+
+  /** Expresses a reduction's axes by those of a group, if it reads members at their own index. */
+  private matchReduce(node: Node, g: Group): { red: Dim[]; outSyms: Sym[]; redSyms: Sym[] } | null {
+    const { shape } = knownType(this.func, { node: node.id, port: 0 });
+    const out = axesFor(shape, 'o');
+    let red: { syms: Sym[]; index: Dim[] } = { syms: [], index: [] };
+    const { reads } = reduceReads(this.frame, node, (spec) => {
+      red = axesFor(spec.extents, 'q');
+      return { out: out.index, red: red.index };
+    });
+    const to = new Map<string, Sym>();
+    let hit = false;
+    for (const read of reads) {
+      const at = traceViews(this.frame, read, (id) => g.places.has(id));
+      const place = g.places.get(at.ref.node);
+      if (!place) continue;
+      if (place.level !== 'full' || place.index.length !== at.index.length) return null;
+      hit = true;
+      for (let i = 0; i < at.index.length; i++) {
+        const mine = asSym(at.index[i]);
+        const theirs = asSym(place.index[i]);
+        if (!mine || !theirs) {
+          if (!dimEquals(at.index[i], place.index[i])) return null;
+          continue;
+        }
+        const old = to.get(mine.id);
+        if (old && old.id !== theirs.id) return null;
+        if (!dimEquals(mine.extent as Dim, theirs.extent as Dim)) return null;
+        to.set(mine.id, theirs);
+      }
+    }
+    if (!hit) {
+      // A sibling: it reads the same source over a domain of the same shape.
+      const first = reads[0];
+      if (!first || !g.full) return null;
+      const { shape: inShape } = knownType(this.func, first.ref);
+      if (!shapeEquals(inShape, g.full.shape)) return null;
+      for (let i = 0; i < first.index.length; i++) {
+        const mine = asSym(first.index[i]);
+        const theirs = asSym(g.full.index[i]);
+        if (!mine || !theirs) {
+          if (!dimEquals(first.index[i], g.full.index[i])) return null;
+          continue;
+        }
+        to.set(mine.id, theirs);
+      }
+    }
+    if (out.syms.some((s) => !to.has(s.id)) || red.syms.some((s) => !to.has(s.id))) return null;
+    const used = new Set([...to.values()].map((s) => s.id));
+    const all = [...g.outAxes, ...g.redAxes];
+    if (used.size !== to.size || all.some((a) => !used.has(a.id))) return null;
+    const rename = (d: Dim): Dim =>
+      substituteDim(d, (s) => {
+        const t = to.get(s.id);
+        return t && symDim(t);
+      });
+    const wanted = new Set(red.syms.map((s) => (to.get(s.id) as Sym).id));
+    const inOrder = g.full ? g.full.index.map(asSym).filter((s): s is Sym => s !== undefined) : [];
+    const redSyms = inOrder.filter((s) => wanted.has(s.id));
+    const outSyms = inOrder.filter((s) => !wanted.has(s.id));
+    return { red: red.index.map(rename), outSyms, redSyms };
+  }
+
+  private open(node: Node, inputs: ReadonlySet<Group>): void {
+    const { form } = opRecord(node.op);
+    const opaque =
+      form.kind === 'kernel' ||
+      form.kind === 'loop' ||
+      form.kind === 'branch' ||
+      form.kind === 'host';
+    const g: Group = {
+      id: this.groups.length,
+      kind: opaque ? 'opaque' : isContraction(node) ? 'contraction' : 'nest',
+      members: [],
+      places: new Map(),
+      outAxes: [],
+      redAxes: [],
+      full: null,
+      deps: new Set(),
+    };
+    this.groups.push(g);
+    if (opaque) {
+      this.add(g, node.id, { level: 'row', index: [] }, inputs);
+      return;
+    }
+    const { shape } = knownType(this.func, { node: node.id, port: 0 });
+    const out = axesFor(shape, 'i');
+    g.outAxes = out.syms;
+    if (form.kind !== 'reduce') {
+      g.full = { shape, index: out.index };
+      this.add(g, node.id, { level: 'full', index: out.index }, inputs);
+      return;
+    }
+    let red: { syms: Sym[]; index: Dim[] } = { syms: [], index: [] };
+    const { reads } = reduceReads(this.frame, node, (spec) => {
+      red = axesFor(spec.extents, 'r');
+      return { out: out.index, red: red.index };
+    });
+    g.redAxes = red.syms;
+    const first = reads[0];
+    if (g.kind === 'nest' && first) {
+      const { shape: inShape } = knownType(this.func, first.ref);
+      const axes = [...out.syms, ...red.syms];
+      const simple =
+        first.index.every((d) => d === 0 || asSym(d) !== undefined) &&
+        axes.every((a) => first.index.filter((d) => mentions(d, a.id)).length === 1);
+      if (simple) g.full = { shape: inShape, index: first.index };
+    }
+    this.add(g, node.id, { level: 'row', index: out.index, red: red.index }, inputs);
+  }
+}
+
+function isContraction(node: Node): boolean {
+  const { form } = opRecord(node.op);
+  return form.kind === 'reduce' && form.contraction === true;
+}
+
+function isAssignTo(node: Node, name: string): boolean {
+  return opRecord(node.op).form.kind === 'assign' && node.attrs.variable === name;
+}

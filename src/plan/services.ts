@@ -1,0 +1,44 @@
+// What the planner offers to the planning of one function body: buffers, kernels, positions, sizes that
+// become known. One planner serves all bodies of a plan.
+
+import type { Dim, Sym } from '../core/dim.ts';
+import type { DType } from '../core/dtype.ts';
+import type { Func, Node } from '../graph/func.ts';
+import type { Kernel } from '../kernel/ir.ts';
+import type { BufferKind, BufferView, HostStep, PlanCheck, PlanConstraint, Step } from './types.ts';
+
+/** What planning one function or body needs from around it. */
+export interface Scope {
+  readonly func: Func;
+  /** Views of the params, by node id. */
+  readonly params: ReadonlyMap<number, BufferView>;
+  /** Params that stand for sizes (loop positions). */
+  readonly sizes: ReadonlyMap<number, Dim>;
+  /** Where results must go (bodies), or null where any buffer will do. */
+  readonly targets: readonly (BufferView | null)[];
+  readonly iteration: Dim;
+  readonly top: boolean;
+}
+
+/** The planner's state, as bodies use it. */
+export interface Services {
+  planFunc(scope: Scope): BufferView[];
+  allocate(kind: BufferKind, dtype: DType, size: Dim, label: string): number;
+  touch(buffer: number, at: number): void;
+  isTape(buffer: number): boolean;
+  variable(node: Node, name: string): BufferView;
+  constant(node: Node): BufferView;
+  kernelId(kernel: Kernel): number;
+  next(): number;
+  push(step: Step): void;
+  collect(make: () => void): Step[];
+  host(step: HostStep): void;
+  counter(): Sym;
+  isKnown(id: string): boolean;
+  learn(sym: Sym, late: boolean): void;
+  announce(sym: Sym): void;
+  hostConstraint(c: PlanConstraint): void;
+  check(check: Omit<PlanCheck, 'code'>): number;
+  extend(from: number, to: number): void;
+  pin(buffer: number, from: number, to: number): void;
+}

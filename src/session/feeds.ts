@@ -1,0 +1,202 @@
+// Feeds: from what users pass to checked host values with the refs they stand for. What is wrong is
+// told in terms of the tensor that is fed: its name, what it takes, what it got.
+
+import { asSym, type Dim, evalDim } from '../core/dim.ts';
+import { DTypeError, FeedError, GraphError, ValueError } from '../core/error.ts';
+import { toNDArray } from '../core/from-nested.ts';
+import type { NDArray } from '../core/ndarray.ts';
+import { shapeToString, typeToString } from '../core/type.ts';
+import type { Func, Ref } from '../graph/func.ts';
+import type { Graph } from '../graph/graph.ts';
+import { Tensor } from '../graph/tensor.ts';
+import type { StartSym } from '../plan/types.ts';
+
+/** What can be fed: a tensor or something that stands for one (a variable). */
+export type Feedable = Tensor | { asTensor(): Tensor };
+
+/** Values by tensor or by name. */
+export type Feeds = Iterable<readonly [Feedable, unknown]> | { readonly [name: string]: unknown };
+
+/** What is fed, before its value: the same for all runs of a callable. */
+export interface FeedTarget {
+  readonly refs: readonly Ref[];
+  readonly tensor: Tensor;
+  readonly name: string;
+}
+
+export interface Feed extends FeedTarget {
+  readonly value: NDArray;
+}
+
+/** The targets and raw values of feeds. */
+export function collectFeeds(graph: Graph, feeds: Feeds | undefined): [FeedTarget, unknown][] {
+  if (feeds === undefined) return [];
+  const out: [FeedTarget, unknown][] = [];
+  const seen = new Set<string>();
+  for (const [key, value] of pairs(graph, feeds)) {
+    const target = feedTarget(graph, key);
+    if (seen.has(target.name)) {
+      throw new FeedError('feed/twice', `"${target.name}" is fed twice. Feed it once.`);
+    }
+    seen.add(target.name);
+    out.push([target, value]);
+  }
+  return out;
+}
+
+function* pairs(graph: Graph, feeds: Feeds): Iterable<readonly [Feedable, unknown]> {
+  if (Symbol.iterator in feeds) {
+    for (const pair of feeds as Iterable<unknown>) {
+      if (!Array.isArray(pair) || pair.length !== 2) {
+        throw new FeedError(
+          'feed/form',
+          'feeds as a list hold [tensor, value] pairs. Write [[x, value]], or { name: value }.',
+        );
+      }
+      yield pair as unknown as readonly [Feedable, unknown];
+    }
+    return;
+  }
+  for (const [name, value] of Object.entries(feeds)) yield [byName(graph, name), value];
+}
+
+function byName(graph: Graph, name: string): Tensor {
+  try {
+    const op = /:\d+$/.test(name) ? graph.getTensorByName(name) : graph.getOperationByName(name);
+    if (op instanceof Tensor) return op;
+    if (op.node.types.length > 0) return op.output();
+    throw new FeedError(
+      'feed/name',
+      `"${name}" has no output to feed. Feed a placeholder or tensor.`,
+    );
+  } catch (e) {
+    if (e instanceof GraphError)
+      throw new FeedError('feed/name', `feeds: ${e.message}`, { cause: e });
+    throw e;
+  }
+}
+
+/** The refs that feeding `key` replaces: all reads, where it is a variable. */
+export function feedTarget(graph: Graph, key: Feedable): FeedTarget {
+  if (!(key instanceof Tensor)) {
+    const name = (key as { name?: string } | null)?.name;
+    if (
+      typeof (key as { asTensor?: unknown } | null)?.asTensor !== 'function' ||
+      name === undefined
+    ) {
+      throw new FeedError(
+        'feed/form',
+        'the key of a feed is no tensor. Write [[x, value]] with x a Tensor.',
+      );
+    }
+    const tensor = graph.asDefault(() => key.asTensor());
+    own(graph, tensor);
+    const refs = graph.nodes
+      .filter((n) => n.op === tensor.node.op && n.attrs.variable === name)
+      .map((n) => ({ node: n.id, port: 0 }));
+    return { refs, tensor, name };
+  }
+  own(graph, key);
+  return { refs: [key.ref], tensor: key, name: key.port === 0 ? key.node.name : key.name };
+}
+
+function own(graph: Graph, t: Tensor): void {
+  if (t.graph === graph) return;
+  throw new FeedError(
+    'feed/foreign',
+    `${t} belongs to another graph than the session's. Feed tensors of the session's graph.`,
+  );
+}
+
+/** Converts and checks a value against what the tensor itself says. */
+export function feedValue(target: FeedTarget, raw: unknown): Feed {
+  const { tensor } = target;
+  const { node } = tensor;
+  const context = { op: tensor.op.type, node: node.name, site: node.site };
+  const head = `${tensor.op.type} "${target.name}"`;
+  let value: NDArray;
+  try {
+    value = toNDArray(raw, tensor.dtype);
+  } catch (e) {
+    if (!(e instanceof ValueError || e instanceof DTypeError)) throw e;
+    const code = `feed/${e.code.slice(e.code.indexOf('/') + 1)}`;
+    throw new FeedError(code, `${head}: ${e.message}`, { ...context, cause: e });
+  }
+  const { shape } = tensor;
+  const got = `${value.dtype}[${value.shape.join(', ')}]`;
+  if (shape !== null && shape.length !== value.shape.length) {
+    throw new FeedError(
+      'feed/rank',
+      `${head}: the value must have rank ${shape.length}, got ${got}. ` +
+        `Feed a value of shape ${shapeToString(shape)}.`,
+      context,
+    );
+  }
+  const bad = shape?.findIndex((d, i) => typeof d === 'number' && d !== value.shape[i]) ?? -1;
+  if (shape !== null && bad >= 0) {
+    throw new FeedError(
+      'feed/shape',
+      `${head}: axis ${bad} must have size ${shape[bad]}, got ${got}. ` +
+        `Feed a value of shape ${shapeToString(shape)}.`,
+      context,
+    );
+  }
+  return { ...target, value };
+}
+
+/**
+ * Reads the sizes of a function's parameters off the feeds and checks all dims against them. Throws
+ * FeedError `feed/contradiction` where two feeds say different things of one size.
+ */
+export function bindSizes(func: Func, feeds: readonly Feed[]): Map<string, number> {
+  const sizes = new Map<string, number>();
+  const by = new Map<string, string>();
+  func.params.forEach((id, i) => {
+    const node = func.nodes[id];
+    const { value } = feeds[i];
+    node.types[0].shape?.forEach((d, axis) => {
+      const sym = asSym(d);
+      if (!sym || sizes.has(sym.id)) return;
+      sizes.set(sym.id, value.shape[axis]);
+      by.set(sym.id, `"${feeds[i].name}"`);
+    });
+    node.values[0]?.forEach((d, at) => {
+      const sym = asSym(d);
+      if (!sym || sizes.has(sym.id)) return;
+      const n = value.data[at];
+      if (n < 0) {
+        throw new FeedError(
+          'feed/size',
+          `"${feeds[i].name}": element ${at} is used as a size, got ${n}. Feed sizes >= 0.`,
+        );
+      }
+      sizes.set(sym.id, n);
+    });
+  });
+  func.params.forEach((id, i) => {
+    const type = func.nodes[id].types[0];
+    const { value, name, tensor } = feeds[i];
+    type.shape?.forEach((d: Dim, axis) => {
+      const want = evalDim(d, (s) => sizes.get(s) ?? value.shape[axis]);
+      if (want === value.shape[axis]) return;
+      const sym = asSym(d);
+      const other = sym && by.get(sym.id);
+      const why = other ? ` as ${other} was fed` : '';
+      throw new FeedError(
+        typeof d === 'number' ? 'feed/shape' : 'feed/contradiction',
+        `${tensor.op.type} "${name}": axis ${axis} must have size ${want}${why}, got ` +
+          `${value.dtype}[${value.shape.join(', ')}] where ${typeToString(type)} is needed. ` +
+          'Feed values whose sizes agree.',
+        { op: tensor.op.type, node: name, site: tensor.node.site },
+      );
+    });
+  });
+  return sizes;
+}
+
+/** The values of a plan's start symbols. */
+export function startValues(syms: readonly StartSym[], feeds: readonly Feed[]): number[] {
+  return syms.map(({ feed, axis, element }) =>
+    axis !== null ? feeds[feed].value.shape[axis] : feeds[feed].value.data[element as number],
+  );
+}
