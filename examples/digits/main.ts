@@ -23,7 +23,8 @@ const { values: flags } = parseArgs({
 /** A whole number of at least 1 from a flag. */
 function count(name: string, text: string): number {
   const n = Number(text);
-  if (!Number.isInteger(n) || n < 1) throw new RangeError(`--${name} takes a whole number, got ${text}`);
+  if (!Number.isInteger(n) || n < 1)
+    throw new RangeError(`--${name} takes a whole number, got ${text}`);
   return n;
 }
 
@@ -90,5 +91,7 @@ writeFileSync(join(flags.out, 'digits.dot'), tl.toDot(graph));
 writeFileSync(join(flags.out, 'digits.mmd'), tl.toMermaid(graph));
 const { plans, hits } = session.stats;
 console.log(`\n${plans} plans, ${hits} runs from the plan cache`);
-console.log(`graph written to ${join(flags.out, 'digits.dot')} and ${join(flags.out, 'digits.mmd')}`);
+console.log(
+  `graph written to ${join(flags.out, 'digits.dot')} and ${join(flags.out, 'digits.mmd')}`,
+);
 await session.close();

@@ -32,8 +32,8 @@ export class NDArray<D extends DType = DType> {
     return this.data.length;
   }
 
-  /** The only element of a one-element array. */
-  item(): D extends 'bool' ? boolean : number {
+  /** The only element of a one-element array: a boolean of bools, else a number. */
+  item(): [D] extends ['bool'] ? boolean : number {
     if (this.data.length !== 1) {
       throw new ValueError(
         'ndarray/item',
@@ -42,7 +42,7 @@ export class NDArray<D extends DType = DType> {
       );
     }
     const x = this.data[0];
-    return (this.dtype === 'bool' ? x !== 0 : x) as D extends 'bool' ? boolean : number;
+    return (this.dtype === 'bool' ? x !== 0 : x) as [D] extends ['bool'] ? boolean : number;
   }
 
   /** The elements as nested arrays (a plain number or boolean for a scalar). */

@@ -98,20 +98,31 @@ function paramNode(id: number, name: string, index: number, t: Tensor): Node {
 }
 
 /**
- * Copies the nodes of a function that its results and effects need into the current graph, inferred
- * anew for `args`, and returns the results.
+ * Copies the nodes of a function that its results need into the current graph, inferred anew for
+ * `args`, and returns the results. Effects are not repeated. `given` holds values (by `node:port`)
+ * that are known already and so are not computed again.
  */
-export function inlineFunc(func: Func, args: readonly Tensor[]): Tensor[] {
+export function inlineFunc(
+  func: Func,
+  args: readonly Tensor[],
+  given: ReadonlyMap<string, Tensor> = new Map(),
+): Tensor[] {
   const graph = getDefaultGraph();
   const copies = new Map<number, Operation | Tensor>();
   func.params.forEach((id, i) => copies.set(id, args[i]));
   const outputOf = (ref: { node: number; port: number }): Tensor => {
+    const known = given.get(refKey(ref));
+    if (known) return known;
     const copy = copies.get(ref.node) as Operation | Tensor;
     return 'output' in copy ? copy.output(ref.port) : copy;
   };
-  const roots = [...func.results.map((r) => r.node), ...func.effects];
-  for (const id of visit(func.nodes, roots)) {
-    if (copies.has(id)) continue;
+  const replaced = new Set([...given.keys()].map((k) => Number(k.slice(0, k.indexOf(':')))));
+  const whole = (id: number): boolean =>
+    replaced.has(id) && func.nodes[id].types.every((_, port) => given.has(`${id}:${port}`));
+  const nodes = func.nodes.map((n) => (whole(n.id) ? { ...n, inputs: [], controls: [] } : n));
+  const roots = func.results.map((r) => r.node);
+  for (const id of visit(nodes, roots)) {
+    if (copies.has(id) || whole(id)) continue;
     const node = func.nodes[id];
     const inputs = node.inputs.map(outputOf);
     const controls = node.controls

@@ -14,7 +14,10 @@ import {
   notEqualOp,
   selectOp,
 } from './compare.ts';
+import { condOp, loopOp } from './control.ts';
+import { customGradientOp } from './custom.ts';
 import { checkIndicesOp, gatherOp, oneHotOp, scatterSumOp, whereOp } from './gather.ts';
+import { hostCallOp } from './host.ts';
 import { constOp, paramOp, placeholderOp, placeholderWithDefaultOp } from './leaf.ts';
 import { broadcastShapeOp, dotGeneralOp, matmulOp } from './linear.ts';
 import {
@@ -144,6 +147,10 @@ export const ALL_OPS: readonly OpRecord<any>[] = [
   variableOp,
   readVariableOp,
   assignOp,
+  condOp,
+  loopOp,
+  hostCallOp,
+  customGradientOp,
 ];
 
 registerOps(ALL_OPS);

@@ -44,11 +44,12 @@ export const shapeOp = defineOp({
 /** `dims[i]` for an index that only the kernel knows. */
 function pick(dims: Dims, i: Dim): Expr {
   if (typeof i === 'number') return dimValue(dims[i]);
-  return dims
-    .map(dimValue)
-    .reduceRight((rest, d, j) =>
-      rest === d ? d : select(compare('eq', dimValue(i), dimValue(j)), d, rest),
-    );
+  const rest = dims.slice(0, -1).map(dimValue);
+  const last = dimValue(dims[dims.length - 1] ?? 0);
+  return rest.reduceRight(
+    (out, d, j) => select(compare('eq', dimValue(i), dimValue(j)), d, out),
+    last,
+  );
 }
 
 export const sizeOp = defineOp<{ readonly axes: readonly number[] | null }>({

@@ -6,7 +6,7 @@ import { DTypeError, ShapeError, ValueError } from '../core/error.ts';
 import { sizeOf } from '../core/ndarray.ts';
 import { type Dims, resolveAxis, shapeToString } from '../core/type.ts';
 import { getDefaultGraph } from '../graph/graph.ts';
-import { defineOp, type IndexContext, type InferContext, type KnownType } from '../graph/op.ts';
+import { defineOp, type IndexContext, type InferContext } from '../graph/op.ts';
 import type { Tensor } from '../graph/tensor.ts';
 import { binary, compare, constant, dimValue, type Expr, i32, select } from '../kernel/expr.ts';
 import { inGraphOf, isSymbolic, type OpOptions, type TensorLike, toTensor } from './convert.ts';
@@ -16,17 +16,14 @@ import { forEachIndex, linear, MAX_VALUES, needRank, sameDType } from './rules.t
 import { expandDims, shape as shapeOf, size as sizeAlong } from './shape.ts';
 import { asSize, type ShapeLike, shapeFromInput, shapeTensor } from './sizes.ts';
 
-function checkVector(t: KnownType, x: KnownType, what: string): void {
+/** Demands that input `i` be an int32 vector with an entry for each axis of input 0. */
+function checkVector(ctx: InferContext, i: number, what: string): void {
+  const t = ctx.types[i];
   if (t.dtype !== 'int32') {
     throw new DTypeError('dtype/unsupported', `${what} is ${t.dtype}, not int32. Use integers.`);
   }
   needRank(t, 1, what);
-  if (t.shape[0] !== x.shape.length) {
-    throw new ShapeError(
-      'shape/slice',
-      `${what} has ${shapeToString(t.shape)} entries for a tensor of rank ${x.shape.length}. Give one per axis.`,
-    );
-  }
+  ctx.equal(t.shape[0], ctx.types[0].shape.length, `${what} must have an entry for each axis`);
 }
 
 /** The sizes of a slice; -1 means all that is left. */
@@ -51,9 +48,9 @@ export const sliceOp = defineOp({
   inputs: ['x', 'begin', 'size'],
   attrs: {},
   infer: (ctx) => {
-    const [x, b] = ctx.types;
-    checkVector(b, x, 'begin');
-    checkVector(ctx.types[2], x, 'size');
+    const [x] = ctx.types;
+    checkVector(ctx, 1, 'begin');
+    checkVector(ctx, 2, 'size');
     const begin = ctx.values[1];
     if (!begin) {
       throw new ValueError(
@@ -112,8 +109,8 @@ export const dynamicSliceOp = defineOp({
   attrs: {},
   infer: (ctx) => {
     const [x] = ctx.types;
-    checkVector(ctx.types[1], x, 'begin');
-    checkVector(ctx.types[2], x, 'size');
+    checkVector(ctx, 1, 'begin');
+    checkVector(ctx, 2, 'size');
     return { types: [{ dtype: x.dtype, shape: sliceSizes(ctx, null) }] };
   },
   reference: (ctx, [x, begin, size]) => {
@@ -158,8 +155,8 @@ export const padToOp = defineOp<{ readonly value: number }>({
   attrs: { value: 'the constant' },
   infer: (ctx) => {
     const [x] = ctx.types;
-    checkVector(ctx.types[1], x, 'begin');
-    checkVector(ctx.types[2], x, 'shape');
+    checkVector(ctx, 1, 'begin');
+    checkVector(ctx, 2, 'shape');
     return { types: [{ dtype: x.dtype, shape: shapeFromInput(ctx, 2) }] };
   },
   reference: (ctx, [x, begin, shape], { value }) => {

@@ -86,9 +86,7 @@ function evaluate(
   const sizes = node.types.map((t) => (t.shape === null ? Number.NaN : prodDims(t.shape)));
   const most = Math.max(1, ...inputs.map((x) => x.data.length));
   // Repeated and counted elements are free in a kernel's index, and are left there.
-  const cheap = sizes.every(
-    (n) => typeof n === 'number' && n <= MAX_ELEMENTS && n <= most,
-  );
+  const cheap = sizes.every((n) => typeof n === 'number' && n <= MAX_ELEMENTS && n <= most);
   if (!cheap) return undefined;
   try {
     return record.reference(CONTEXT, inputs, node.attrs);

@@ -9,6 +9,7 @@ import { expandPass } from './expand.ts';
 import { foldPass } from './fold.ts';
 import type { Pass } from './pass.ts';
 import { simplifyPass } from './simplify.ts';
+import { versionsPass } from './versions.ts';
 
 /** A pass in its place; the same pass may stand in several. */
 interface Stage {
@@ -25,6 +26,7 @@ export const STAGES: readonly Stage[] = [
   { name: 'fold', pass: foldPass },
   { name: 'simplify', pass: simplifyPass },
   { name: 'cse', pass: csePass },
+  { name: 'versions', pass: versionsPass, required: true },
 ];
 
 export interface PassOptions {

@@ -250,13 +250,36 @@ export function analyse(func: Func, materialisedViews: ReadonlySet<number>): Ana
   }
   return {
     func,
-    order,
+    order: versions.edges.length > 0 ? orderWith(func, order, versions.edges) : order,
     solid,
     deps: (id) => deps.get(id) ?? nothing,
     users,
     copiedReads: versions.copiedReads,
     written: versions.written,
   };
+}
+
+/** The order that honours further pairs (before, after) besides inputs and controls. */
+function orderWith(
+  func: Func,
+  order: readonly number[],
+  edges: readonly (readonly [number, number])[],
+): number[] {
+  const next = new Map<number, number[]>();
+  const waiting = new Map<number, number>();
+  const link = (before: number, after: number): void => {
+    const list = next.get(before);
+    if (list) list.push(after);
+    else next.set(before, [after]);
+    waiting.set(after, (waiting.get(after) ?? 0) + 1);
+  };
+  for (const id of order) {
+    const node = func.nodes[id];
+    for (const r of node.inputs) link(r.node, id);
+    for (const c of node.controls) link(c, id);
+  }
+  for (const [before, after] of edges) if (before !== after) link(before, after);
+  return takeReady(order, waiting, next);
 }
 
 /** A node and, if it is a view that is looked through, the nodes behind it. */

@@ -168,7 +168,8 @@ class GroupBuilder {
         if (g && g.kind === 'nest') shared.push(g);
       }
     }
-    const reduces = (g: Group): number => (g.redAxes.length > 0 || g.kind === 'contraction' ? 1 : 0);
+    const reduces = (g: Group): number =>
+      g.redAxes.length > 0 || g.kind === 'contraction' ? 1 : 0;
     const first = [...found].sort((a, b) => reduces(b) - reduces(a) || b.id - a.id);
     const rest = shared.filter((g) => !found.has(g)).slice(0, 8);
     return [...first, ...new Set(rest)];

@@ -50,7 +50,7 @@ export interface SessionOptions {
   readonly disablePasses?: readonly string[];
   /** Check each function after each pass (slow; for debugging the compiler). */
   readonly verify?: boolean;
-  /** The reference backend keeps floats in float64 between ops. */
+  /** The reference backend keeps floats in float64: between ops, and in the results' data. */
   readonly exact?: boolean;
 }
 
@@ -445,11 +445,7 @@ function feedType(f: Feed): TensorType {
   return tensorType(dtype, shape ?? f.value.shape.map((_, i) => dimOf(`${f.name}:d${i}`, '?')));
 }
 
+/** The exact reference gives its floats as they are, in float64 storage. */
 function toResult(v: HostTensor): NDArray {
-  return v instanceof NDArray ? v : new NDArray(v.dtype, v.shape, hostData(v));
-}
-
-/** Results of the exact reference are rounded to the dtype's storage. */
-function hostData(v: HostTensor): DataOf[DType] {
-  return (v.data instanceof Float64Array ? Float32Array.from(v.data) : v.data) as DataOf[DType];
+  return v instanceof NDArray ? v : new NDArray(v.dtype, v.shape, v.data as DataOf[DType]);
 }

@@ -12,7 +12,10 @@ export const STATUS = { ok: 0, check: 1, timeout: 2, aborted: 3 } as const;
 /** Value of the fail word while no check has failed; codes are compared unsigned. */
 export const NO_FAIL = -1;
 
-/** Words of the control block. `claim` takes two: tiles left to claim, then the job's number. */
+/**
+ * Words of the control block. `claim` takes two: tiles left to claim, then the job's number.
+ * `awake` counts workers that look for jobs, `missed` jobs for which there were none.
+ */
 export const CONTROL = {
   claim: 0,
   generation: 1,
@@ -25,6 +28,7 @@ export const CONTROL = {
   stop: 8,
   scratch: 9,
   stride: 10,
+  missed: 11,
   words: 16,
 } as const;
 

@@ -1,0 +1,108 @@
+// What the CPU backend asks of a plan before it runs: which variables must be kept because the run
+// may still fail after writing them, what shapes variables have, and how much work a run is.
+
+import { walkSteps } from '../../codegen/wasm/block.ts';
+import { canFail, firstWrite } from '../../codegen/wasm/entry.ts';
+import { type Dim, evalDim } from '../../core/dim.ts';
+import type { Func } from '../../graph/func.ts';
+import type { KernelStep, Plan, Step } from '../../plan/types.ts';
+
+/** When the last thing that can fail happens, as a position. */
+export interface Risks {
+  /** Last position of a check or of a call that may fail; -1 if there is none. */
+  readonly checks: number;
+  /** Last position at which a deadline or abort may end the run; -1 if there is none. */
+  readonly polls: number;
+  /** Position of the first write of each variable written. */
+  readonly writes: ReadonlyMap<string, number>;
+}
+
+/** Finds out when a run may fail. */
+export function risksOf(plan: Plan): Risks {
+  let checks = -1;
+  let polls = -1;
+  const writes = new Map<string, number>();
+  const first = firstWrite(plan);
+  walkSteps(plan, (step, outer) => {
+    // A failure in a loop may come in a later turn than any write in it.
+    const loop = outer.find((s) => s.kind === 'loop');
+    const at = loop ? lastPosition(loop) : step.position;
+    if (step.kind === 'check' || step.kind === 'reserve') checks = Math.max(checks, at);
+    if (step.kind === 'loop') polls = Math.max(polls, lastPosition(step));
+    if (step.kind !== 'kernel') return;
+    const kernel = plan.kernels[step.kernel];
+    if (canFail(kernel)) checks = Math.max(checks, at);
+    if (loop || step.position < first) polls = Math.max(polls, at);
+    for (const name of variablesWritten(plan, step)) {
+      if (!writes.has(name)) writes.set(name, step.position);
+    }
+  });
+  for (const segment of plan.segments) {
+    if (segment.kind === 'device') continue;
+    const { position, outputs } = segment.step;
+    checks = Math.max(checks, position);
+    polls = Math.max(polls, position);
+    for (const { view } of outputs) {
+      const name = plan.buffers[view.buffer].variable;
+      if (name !== undefined && !writes.has(name)) writes.set(name, position);
+    }
+  }
+  return { checks, polls, writes };
+}
+
+function variablesWritten(plan: Plan, step: KernelStep): string[] {
+  const { buffers } = plan.kernels[step.kernel];
+  return step.views.flatMap((view, i) => {
+    const name = plan.buffers[view.buffer].variable;
+    return name !== undefined && buffers[i].access !== 'read' ? [name] : [];
+  });
+}
+
+function lastPosition(step: Step): number {
+  const inner =
+    step.kind === 'loop'
+      ? [...(step.cond?.steps ?? []), ...step.body]
+      : step.kind === 'branch'
+        ? step.branches.flat()
+        : [];
+  return inner.reduce((last, s) => Math.max(last, lastPosition(s)), step.position);
+}
+
+/** The shape that a plan's function gives a variable, if it names it. */
+export function variableShape(func: Func, name: string): readonly Dim[] | undefined {
+  for (const node of func.nodes) {
+    const shape = node.attrs.variable === name ? node.types[0]?.shape : undefined;
+    if (shape) return shape;
+    for (const value of Object.values(node.attrs)) {
+      for (const body of Array.isArray(value) ? value : [value]) {
+        if (!isFunc(body)) continue;
+        const inner = variableShape(body, name);
+        if (inner) return inner;
+      }
+    }
+  }
+  return undefined;
+}
+
+function isFunc(value: unknown): value is Func {
+  return typeof value === 'object' && value !== null && 'nodes' in value && 'params' in value;
+}
+
+/**
+ * About how many nanoseconds a run takes on one thread, as far as sizes known at the start tell it;
+ * loops without a limit count as one turn.
+ */
+export function estimateTime(plan: Plan, value: (id: string) => number): number {
+  let total = 0;
+  const turns = new Map<Step, number>();
+  walkSteps(plan, (step, outer) => {
+    if (step.kind === 'loop') turns.set(step, step.limit === null ? 1 : evalDim(step.limit, value));
+    if (step.kind !== 'kernel') return;
+    const kernel = plan.kernels[step.kernel];
+    const args = new Map(kernel.params.map((p, i) => [p.id, evalDim(step.args[i], value)]));
+    const work = (d: Dim): number => evalDim(d, (id) => args.get(id) ?? 0);
+    const times = outer.reduce((n, s) => n * (turns.get(s) ?? 1), 1);
+    total += times * (work(kernel.flops) / 8 + work(kernel.bytes) / 16);
+  });
+  return total;
+}

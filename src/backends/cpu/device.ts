@@ -1,0 +1,107 @@
+// The state of one session on the CPU: its memory, variables, threads and scratch, and the compiling
+// of plans against them. Invariant: the control block never moves, since compiled code knows its
+// address.
+
+import { CONTROL } from '../../codegen/wasm/block.ts';
+import type { KernelCompiler } from '../../codegen/wasm/entry.ts';
+import { StateError, ValueError } from '../../core/error.ts';
+import type { HostTensor } from '../../core/ndarray.ts';
+import type { Plan } from '../../plan/types.ts';
+import type { Device, DeviceOptions, Executable } from '../backend.ts';
+import { RegionPool } from './arena.ts';
+import { CpuExecutable, type DeviceParts } from './executable.ts';
+import { ALIGN, alignUp, DEFAULT_MEMORY_LIMIT, DeviceMemory } from './memory.ts';
+import { ThreadPool, threadsSupported } from './threads.ts';
+import { Variables } from './variables.ts';
+
+/** A session's device. */
+export class CpuDevice implements Device {
+  readonly ready = Promise.resolve();
+  readonly #memory: DeviceMemory;
+  readonly #variables: Variables;
+  readonly #threads: ThreadPool | undefined;
+  readonly #threadCount: number;
+  readonly #control: number;
+  readonly #parts: DeviceParts;
+  #scratch = { address: 0, stride: 0 };
+  #modules = 0;
+  #closed = false;
+
+  constructor(options: DeviceOptions, compiler: KernelCompiler) {
+    const { threads = 1, memoryLimit = DEFAULT_MEMORY_LIMIT } = options;
+    if (!Number.isInteger(threads) || threads < 1) {
+      throw new ValueError(
+        'option/threads',
+        `threads must be a positive integer, got ${threads}. Use 1 to run on the caller alone.`,
+      );
+    }
+    this.#threadCount = threads > 1 && !threadsSupported() ? withoutThreads() : threads;
+    const shared = this.#threadCount > 1;
+    this.#memory = new DeviceMemory(memoryLimit, shared);
+    this.#variables = new Variables(this.#memory);
+    this.#control = this.#memory.alloc(4 * CONTROL.words, 'the control block');
+    this.#memory.words(this.#control, CONTROL.words).fill(0);
+    if (shared) this.#threads = new ThreadPool(this.#memory, this.#control, this.#threadCount - 1);
+    this.#parts = {
+      memory: this.#memory,
+      variables: this.#variables,
+      regions: new RegionPool(this.#memory),
+      compiler,
+      control: this.#control,
+      threads: this.#threads,
+      nextModule: () => ++this.#modules,
+      reserveScratch: (bytes) => this.#reserveScratch(bytes),
+    };
+  }
+
+  compile(plan: Plan): Executable {
+    this.#checkOpen();
+    return new CpuExecutable(plan, this.#parts);
+  }
+
+  hasVariable(name: string): boolean {
+    return this.#variables.has(name);
+  }
+
+  readVariable(name: string): HostTensor | undefined {
+    this.#checkOpen();
+    return this.#variables.read(name);
+  }
+
+  writeVariable(name: string, value: HostTensor): void {
+    this.#checkOpen();
+    this.#variables.write(name, value);
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#threads?.halt();
+  }
+
+  #checkOpen(): void {
+    if (this.#closed)
+      throw new StateError('session/closed', 'the session is closed. Open another.');
+  }
+
+  /** Scratch of all threads in a row, each on cache lines of its own. */
+  #reserveScratch(bytes: number): void {
+    if (bytes <= this.#scratch.stride && this.#scratch.address !== 0) return;
+    const stride = alignUp(bytes) + ALIGN;
+    const address = this.#memory.alloc(stride * this.#threadCount, 'scratch of kernels');
+    if (this.#scratch.address !== 0) this.#memory.free(this.#scratch.address);
+    this.#scratch = { address, stride };
+    const words = this.#memory.words(this.#control, CONTROL.words);
+    words[CONTROL.scratch] = address;
+    words[CONTROL.stride] = stride;
+  }
+}
+
+let warned = false;
+
+/** One thread, with a word about it the first time: results are the same, only later. */
+function withoutThreads(): 1 {
+  if (!warned) console.warn('tensorloom: no threads here, the cpu backend runs on one.');
+  warned = true;
+  return 1;
+}

@@ -1,0 +1,333 @@
+// A plan compiled for the CPU and its runs: binds feeds, sizes and addresses in the parameter block,
+// calls the entries of device segments and the user's functions between them, and copies results
+// out. Invariant: whatever ends a run early, variables that a check guards are as before.
+
+import { STATUS } from '../../codegen/wasm/block.ts';
+import { buildPlanModule, type KernelCompiler } from '../../codegen/wasm/entry.ts';
+import { type Dim, evalDim } from '../../core/dim.ts';
+import {
+  AbortedError,
+  ExecutionError,
+  InternalError,
+  invariant,
+  StateError,
+  TensorloomError,
+  TimeoutError,
+} from '../../core/error.ts';
+import { type HostTensor, sizeOf } from '../../core/ndarray.ts';
+import type { HostStep, Plan, PlanBuffer } from '../../plan/types.ts';
+import type { Executable, ExecutableStats, RunBindings } from '../backend.ts';
+import { asyncHostError, callHost } from '../host-call.ts';
+import { estimateTime, type Risks, risksOf, variableShape } from './analysis.ts';
+import { type Layout, LayoutCache, type RegionPool, type RunRegion } from './arena.ts';
+import type { DeviceMemory } from './memory.ts';
+import { PlanStorage } from './storage.ts';
+import type { ThreadPool } from './threads.ts';
+import type { Variables, WriteRequest, WriteSet } from './variables.ts';
+
+/** What an executable needs of its device. */
+export interface DeviceParts {
+  readonly memory: DeviceMemory;
+  readonly variables: Variables;
+  readonly regions: RegionPool;
+  readonly compiler: KernelCompiler;
+  /** Address of the control block. */
+  readonly control: number;
+  /** Number of a new module. */
+  nextModule(): number;
+  /** Makes the scratch of each thread hold at least so many bytes. */
+  reserveScratch(bytes: number): void;
+  /** The threads besides the calling one, if there are any. */
+  readonly threads: ThreadPool | undefined;
+}
+
+/** What is in progress: the run's bindings and where its buffers are. */
+interface Run {
+  readonly bindings: RunBindings;
+  readonly layout: Layout;
+  readonly region: RunRegion;
+  readonly writes: WriteSet;
+  readonly started: number;
+}
+
+interface Written {
+  readonly name: string;
+  readonly buffer: PlanBuffer;
+  readonly dims: readonly Dim[] | undefined;
+}
+
+/** A plan that runs as WebAssembly. */
+export class CpuExecutable implements Executable {
+  readonly #parts: DeviceParts;
+  readonly #plan: Plan;
+  readonly #storage: PlanStorage;
+  readonly #id: number;
+  readonly #layouts: LayoutCache;
+  readonly #risks: Risks;
+  /** The variables that a run writes, with their shapes where the plan's function tells them. */
+  readonly #written: readonly Written[];
+  readonly #times = new WeakMap<Layout, number>();
+  readonly #entries: (() => number)[] = [];
+  readonly #source: (kernel: number) => string;
+  #run: Run | undefined;
+  #disposed = false;
+  #arenaBytes = 0;
+  #arenaLowerBound = 0;
+
+  constructor(plan: Plan, parts: DeviceParts) {
+    this.#plan = plan;
+    this.#parts = parts;
+    const { memory } = parts;
+    this.#storage = new PlanStorage(plan, memory);
+    this.#layouts = new LayoutCache(plan);
+    this.#risks = risksOf(plan);
+    this.#written = plan.writes.flatMap((name) => {
+      const buffer = plan.buffers.find((b) => b.variable === name);
+      return buffer ? [{ name, buffer, dims: variableShape(plan.func, name) }] : [];
+    });
+    this.#id = parts.nextModule();
+    const built = buildPlanModule(
+      plan,
+      this.#storage.words,
+      {
+        memory: memory.limits,
+        block: this.#storage.block,
+        control: parts.control,
+        id: this.#id,
+      },
+      parts.compiler,
+    );
+    this.#source = built.source;
+    parts.reserveScratch(built.scratchBytes);
+    const module = new WebAssembly.Module(built.bytes);
+    const { exports } = new WebAssembly.Instance(module, {
+      env: {
+        memory: memory.memory,
+        poll: () => this.#poll(),
+        reserve: (buffer: number, elements: number) =>
+          this.#storage.reserve(buffer, elements >>> 0),
+      },
+    });
+    for (let i = 0; ; i++) {
+      const entry = exports[`run${i}`];
+      if (typeof entry !== 'function') break;
+      this.#entries.push(entry as () => number);
+    }
+    parts.threads?.add(this.#id, module);
+  }
+
+  run(bindings: RunBindings): HostTensor[] | Promise<HostTensor[]> {
+    const steps = this.#execute(bindings);
+    const first = steps.next();
+    return first.done ? first.value : this.#finish(steps, first.value);
+  }
+
+  runSync(bindings: RunBindings): HostTensor[] {
+    const steps = this.#execute(bindings);
+    const first = steps.next();
+    if (first.done) return first.value;
+    // The function's own failure has nobody left to hear of it.
+    first.value.promise.catch(() => {});
+    steps.throw(asyncHostError(first.value.step));
+    throw new InternalError('a run went on after its end');
+  }
+
+  stats(): ExecutableStats {
+    return {
+      kernels: this.#plan.kernels.length,
+      segments: this.#plan.segments.length,
+      arenaBytes: this.#arenaBytes,
+      arenaLowerBound: this.#arenaLowerBound,
+      slotBytes: this.#storage.slotBytes,
+    };
+  }
+
+  source(kernel: number): string {
+    return this.#source(kernel);
+  }
+
+  dispose(): void {
+    if (this.#disposed) return;
+    if (this.#run) throw this.#busy('dispose');
+    this.#disposed = true;
+    this.#parts.threads?.remove(this.#id);
+    this.#storage.dispose();
+  }
+
+  async #finish(steps: Steps, first: Waiting): Promise<HostTensor[]> {
+    let waiting = first;
+    for (;;) {
+      let next: IteratorResult<Waiting, HostTensor[]>;
+      try {
+        next = steps.next(await waiting.promise);
+      } catch (error) {
+        next = steps.throw(error);
+      }
+      if (next.done) return next.value;
+      waiting = next.value;
+    }
+  }
+
+  /** A run; yields where it must wait for a host function, and gets what that gave. */
+  *#execute(bindings: RunBindings): Steps {
+    if (this.#disposed) throw new StateError('run/disposed', 'the executable is disposed.');
+    if (this.#run) throw this.#busy('run');
+    const storage = this.#storage;
+    const run = this.#begin(bindings);
+    let done = false;
+    try {
+      let entry = 0;
+      for (const segment of this.#plan.segments) {
+        if (segment.kind === 'device') {
+          this.#device(this.#entries[entry++], run);
+          continue;
+        }
+        const { step } = segment;
+        const inputs = step.inputs.map(({ view, type }) => storage.read(view, type));
+        const out = callHost(step, inputs, (id) => storage.value(id));
+        const values = out instanceof Promise ? yield { step, promise: out } : out;
+        step.outputs.forEach(({ view }, i) => storage.write(view, values[i], step.node));
+        this.#throwIfEnded(this.#poll(), run);
+      }
+      const results = this.#plan.results.map(({ view, type }) => storage.read(view, type));
+      run.writes.commit();
+      done = true;
+      return results;
+    } finally {
+      if (!done) run.writes.undo();
+      this.#parts.regions.give(run.region);
+      this.#run = undefined;
+    }
+  }
+
+  #begin(bindings: RunBindings): Run {
+    const plan = this.#plan;
+    const { memory, regions, variables } = this.#parts;
+    for (const name of plan.reads) variables.get(name);
+    const layout = this.#layouts.get(bindings.sizes);
+    const started = performance.now();
+    const region = regions.take(layout.regionBytes);
+    let writes: WriteSet | undefined;
+    try {
+      writes = variables.begin(this.#writeRequests(bindings, layout));
+      this.#storage.bind(
+        bindings,
+        layout,
+        region,
+        (name) => (writes as WriteSet).address(name) ?? variables.get(name).address,
+      );
+      plan.feeds.forEach((feed, i) => {
+        const { data } = bindings.feeds[i];
+        invariant(
+          data.length === layout.elements[feed.buffer],
+          `feed "${feed.name}" has ${data.length} elements, not ${layout.elements[feed.buffer]}`,
+        );
+        const address = region.address + layout.offsets[feed.buffer];
+        memory.write(plan.buffers[feed.buffer].dtype, address, data);
+      });
+      const run = { bindings, layout, region, writes, started };
+      this.#run = run;
+      this.#arenaBytes = Math.max(this.#arenaBytes, layout.arenaBytes);
+      this.#arenaLowerBound = Math.max(this.#arenaLowerBound, layout.arenaLowerBound);
+      this.#throwIfEnded(this.#poll(), run);
+      this.#parts.threads?.wake(this.#id, this.#estimate(layout));
+      return run;
+    } catch (error) {
+      writes?.undo();
+      regions.give(region);
+      this.#run = undefined;
+      throw error;
+    }
+  }
+
+  #writeRequests(bindings: RunBindings, layout: Layout): WriteRequest[] {
+    const { checks, polls, writes } = this.#risks;
+    const ends = bindings.deadline !== undefined || bindings.signal !== undefined;
+    const last = ends ? Math.max(checks, polls) : checks;
+    return this.#written.map(({ name, buffer, dims }) => {
+      const elements = layout.elements[buffer.id];
+      const old = this.#parts.variables.shape(name);
+      let shape = dims?.map((d) => evalDim(d, (id) => startValue(this.#plan, bindings, id)));
+      shape ??= old && sizeOf(old) === elements ? [...old] : [elements];
+      const keep = (writes.get(name) ?? Number.POSITIVE_INFINITY) <= last;
+      return { name, dtype: buffer.dtype, shape, keep };
+    });
+  }
+
+  #device(entry: () => number, run: Run): void {
+    let status: number;
+    try {
+      status = entry();
+    } catch (error) {
+      // What an import threw, such as OutOfMemoryError, is no trap.
+      if (error instanceof TensorloomError) throw error;
+      this.#parts.threads?.halt();
+      throw new InternalError('the code of a plan trapped', { cause: error });
+    }
+    if (status === STATUS.check) throw this.#checkError();
+    this.#throwIfEnded(status, run);
+  }
+
+  #checkError(): ExecutionError {
+    const code = this.#storage.failCode;
+    const check = this.#plan.checks[code];
+    if (!check) throw new InternalError(`a check failed with the unknown code ${code}`);
+    const { op, node, site } = check;
+    return new ExecutionError('run/check', check.message, { op, node, site });
+  }
+
+  #throwIfEnded(status: number, run: Run): void {
+    if (status === STATUS.timeout) {
+      const took = Math.round(performance.now() - run.started);
+      throw new TimeoutError(
+        'run/timeout',
+        `the run was not done after ${took} ms. Raise timeoutMs, or look for a loop that never ends.`,
+      );
+    }
+    if (status === STATUS.aborted) {
+      throw new AbortedError('run/aborted', 'the run was ended by its signal.', {
+        cause: run.bindings.signal?.reason,
+      });
+    }
+  }
+
+  /** Called by the entry now and then. */
+  #poll(): number {
+    if (!this.#run) return STATUS.ok;
+    const { bindings, started } = this.#run;
+    if (bindings.signal?.aborted) return STATUS.aborted;
+    const now = performance.now();
+    if (bindings.deadline !== undefined && now > bindings.deadline) return STATUS.timeout;
+    // A run that has taken long is going to go on: that may be worth waking the threads for.
+    this.#parts.threads?.wakeIfMissed(this.#id, (now - started) * 1e6);
+    return STATUS.ok;
+  }
+
+  #estimate(layout: Layout): number {
+    let time = this.#times.get(layout);
+    if (time === undefined) {
+      time = estimateTime(this.#plan, (id) => this.#storage.value(id) ?? 0);
+      this.#times.set(layout, time);
+    }
+    return time;
+  }
+
+  #busy(what: string): StateError {
+    return new StateError(
+      'run/busy',
+      `${what}: a run of the same plan is waiting for a host function. Await it first.`,
+    );
+  }
+}
+
+interface Waiting {
+  readonly step: HostStep;
+  readonly promise: Promise<HostTensor[]>;
+}
+type Steps = Generator<Waiting, HostTensor[], HostTensor[]>;
+
+function startValue(plan: Plan, bindings: RunBindings, id: string): number {
+  const i = plan.startSyms.findIndex(({ sym }) => sym.id === id);
+  if (i < 0) throw new InternalError(`the shape of a variable depends on "${id}"`);
+  return bindings.sizes[i];
+}

@@ -1,0 +1,189 @@
+// The worker threads of a device. They share its memory and take tiles of jobs from the board in it
+// (see `codegen/wasm/jobs.ts`); the calling thread is thread 0 and never waits for one that is slow
+// to wake. Workers spin while there is work and for a while after it, then sleep until the next run
+// that is worth waking them; they never keep a process alive.
+
+import type { MessagePort, Worker } from 'node:worker_threads';
+import { CONTROL } from '../../codegen/wasm/block.ts';
+import { invariant } from '../../core/error.ts';
+import type { DeviceMemory } from './memory.ts';
+
+/** Looks at the job board between two looks at the clock: about 33 µs. */
+const SPINS = 100_000;
+/** How long a worker without work stays awake. */
+const AWAKE_MS = 10;
+/** Shorter runs are over before a sleeping worker is awake. */
+const WORTH_WAKING_NS = 100_000;
+/** The longest that ending waits for tiles in progress. */
+const HALT_MS = 1000;
+
+/**
+ * What a worker runs. It is a string because a file would have to be found both beside the sources
+ * and in a bundle. The worker never returns to its event loop, so it takes modules from its port by
+ * itself.
+ */
+const WORKER = `
+const { receiveMessageOnPort, workerData } = require('node:worker_threads');
+const { memory, control, port, thread, word, spins, awakeMs } = workerData;
+const words = new Int32Array(memory.buffer, control, word.words);
+const env = { memory, poll: () => 0, reserve: () => {} };
+const works = new Map();
+const find = (id) => {
+  for (let m = receiveMessageOnPort(port); m; m = receiveMessageOnPort(port)) {
+    const { id, module } = m.message;
+    if (module) works.set(id, new WebAssembly.Instance(module, { env }).exports.work);
+    else works.delete(id);
+  }
+  return works.get(id);
+};
+Atomics.add(words, word.awake, 1);
+try {
+  let seen = Atomics.load(words, word.wake);
+  let generation = -1;
+  let busy = performance.now();
+  while (Atomics.load(words, word.stop) === 0) {
+    const id = Atomics.load(words, word.module);
+    const work = works.get(id) ?? find(id);
+    if (work) work(spins, thread);
+    const now = performance.now();
+    const g = Atomics.load(words, word.generation);
+    const w = Atomics.load(words, word.wake);
+    if (g !== generation || w !== seen) {
+      generation = g;
+      seen = w;
+      busy = now;
+    } else if (now - busy > awakeMs) {
+      Atomics.sub(words, word.awake, 1);
+      Atomics.wait(words, word.wake, seen);
+      Atomics.add(words, word.awake, 1);
+      busy = performance.now();
+    }
+  }
+} catch (error) {
+  Atomics.store(words, word.trap, 1);
+  throw error;
+} finally {
+  Atomics.sub(words, word.awake, 1);
+}
+`;
+
+type Threads = typeof import('node:worker_threads');
+
+/** Node's threads, if this is Node. Not a static import: bundles for pages could not resolve it. */
+function nodeThreads(): Threads | undefined {
+  return globalThis.process?.getBuiltinModule?.('node:worker_threads');
+}
+
+/** Whether there can be threads here. */
+export function threadsSupported(): boolean {
+  return typeof SharedArrayBuffer === 'function' && nodeThreads() !== undefined;
+}
+
+interface Thread {
+  readonly worker: Worker;
+  readonly port: MessagePort;
+}
+
+/** The threads of a device besides the calling one. */
+export class ThreadPool {
+  readonly #memory: DeviceMemory;
+  readonly #control: number;
+  readonly #count: number;
+  readonly #modules = new Map<number, WebAssembly.Module>();
+  #threads: Thread[] = [];
+  #halted = false;
+
+  constructor(memory: DeviceMemory, control: number, count: number) {
+    this.#memory = memory;
+    this.#control = control;
+    this.#count = count;
+  }
+
+  add(id: number, module: WebAssembly.Module): void {
+    this.#modules.set(id, module);
+    for (const { port } of this.#threads) port.postMessage({ id, module });
+  }
+
+  remove(id: number): void {
+    this.#modules.delete(id);
+    for (const { port } of this.#threads) port.postMessage({ id, module: null });
+  }
+
+  /** Says that a module has so many nanoseconds of work: starts or wakes the threads if that pays. */
+  wake(id: number, nanoseconds: number): void {
+    if (nanoseconds < WORTH_WAKING_NS || this.#halted) return;
+    // The first run worth it starts the workers: short sessions never pay for them.
+    if (this.#threads.length === 0) this.#start();
+    const words = this.#words();
+    if (Atomics.load(words, CONTROL.awake) >= this.#count) return;
+    // Threads look for the module of the current job; between jobs this one is the best guess.
+    Atomics.store(words, CONTROL.module, id);
+    Atomics.add(words, CONTROL.wake, 1);
+    Atomics.notify(words, CONTROL.wake);
+  }
+
+  /** Wakes the threads if the run had jobs for them while they slept. */
+  wakeIfMissed(id: number, nanoseconds: number): void {
+    const words = this.#words();
+    if (words[CONTROL.missed] === 0) return;
+    words[CONTROL.missed] = 0;
+    this.wake(id, nanoseconds);
+  }
+
+  /**
+   * Ends all threads for good: when the device closes, and after a trap, which may leave a job that
+   * never ends. Returns once none of them can touch the memory any more.
+   */
+  halt(): void {
+    this.#halted = true;
+    if (this.#threads.length === 0) return;
+    const words = this.#words();
+    Atomics.store(words, CONTROL.claim, 0);
+    Atomics.store(words, CONTROL.stop, 1);
+    Atomics.add(words, CONTROL.wake, 1);
+    Atomics.notify(words, CONTROL.wake);
+    const end = performance.now() + HALT_MS;
+    while (Atomics.load(words, CONTROL.awake) > 0 && performance.now() < end);
+    for (const { worker, port } of this.#threads) {
+      port.close();
+      void worker.terminate();
+    }
+    this.#threads = [];
+  }
+
+  #start(): void {
+    const node = nodeThreads();
+    invariant(node, 'threads were started where there are none');
+    const { memory } = this.#memory;
+    for (let thread = 1; thread <= this.#count; thread++) {
+      const { port1, port2 } = new node.MessageChannel();
+      const workerData = {
+        memory,
+        control: this.#control,
+        port: port2,
+        thread,
+        word: CONTROL,
+        spins: SPINS,
+        awakeMs: AWAKE_MS,
+      };
+      const worker = new node.Worker(WORKER, {
+        eval: true,
+        workerData,
+        transferList: [port2],
+        // Loaders of the main thread (tsx, vitest) would only slow the start down.
+        execArgv: [],
+        name: `tensorloom ${thread}`,
+      });
+      worker.unref();
+      // A trap is reported by the trap word; without a listener it would end the process.
+      worker.on('error', () => {});
+      for (const [id, module] of this.#modules) port1.postMessage({ id, module });
+      port1.unref();
+      this.#threads.push({ worker, port: port1 });
+    }
+  }
+
+  #words(): Int32Array {
+    return this.#memory.words(this.#control, CONTROL.words);
+  }
+}

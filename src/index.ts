@@ -1,0 +1,171 @@
+// The public face of tensorloom: the only barrel. Loading it registers the ops and the backends that
+// come with the package, and installs the chained methods of Tensor.
+
+import './backends/register.ts';
+import './methods.ts';
+import './ops/all.ts';
+
+export { type Differentiable, type GradientOptions, gradients } from './autodiff/gradients.ts';
+export type {
+  Backend,
+  Device,
+  DeviceOptions,
+  Executable,
+  ExecutableStats,
+  RunBindings,
+} from './backends/backend.ts';
+export { registerBackend } from './backends/backend.ts';
+export type { Dim, DimExpr } from './core/dim.ts';
+export { dimToString } from './core/dim.ts';
+export type { DType } from './core/dtype.ts';
+export {
+  AbortedError,
+  DTypeError,
+  ExecutionError,
+  FeedError,
+  FetchError,
+  GraphError,
+  InternalError,
+  OutOfMemoryError,
+  ShapeError,
+  StateError,
+  TensorloomError,
+  TimeoutError,
+  UnsupportedError,
+  ValueError,
+} from './core/error.ts';
+export type { ArrayLike } from './core/from-nested.ts';
+export { toNDArray } from './core/from-nested.ts';
+export { type HostTensor, NDArray, type NestedArray } from './core/ndarray.ts';
+export type { Dims, TensorType } from './core/type.ts';
+export {
+  controlDependencies,
+  Graph,
+  getDefaultGraph,
+  nameScope,
+  resetDefaultGraph,
+  setRandomSeed,
+} from './graph/graph.ts';
+export { graphFromJson, graphToJson } from './graph/json.ts';
+export { Operation, Tensor } from './graph/tensor.ts';
+export { AdamOptimizer } from './lib/train/adam.ts';
+export { GradientDescentOptimizer } from './lib/train/gradient-descent.ts';
+export { MomentumOptimizer } from './lib/train/momentum.ts';
+export { type GradientPair, type MinimizeOptions, Optimizer } from './lib/train/optimizer.ts';
+export { cast, group, identity, noOp, stopGradient } from './ops/basic.ts';
+export {
+  equal,
+  greater,
+  greaterEqual,
+  less,
+  lessEqual,
+  logicalAnd,
+  logicalNot,
+  logicalOr,
+  notEqual,
+  select,
+} from './ops/compare.ts';
+export {
+  cond,
+  foldl,
+  foldr,
+  mapFn,
+  type Packed,
+  scan,
+  switchCase,
+  whileLoop,
+} from './ops/control.ts';
+export type { OpOptions, TensorLike } from './ops/convert.ts';
+export { customGradient, type ValueWithGradient } from './ops/custom.ts';
+export { gather, oneHot, where } from './ops/gather.ts';
+export { type HostType, hostCall } from './ops/host.ts';
+export {
+  constant,
+  type DimSpec,
+  placeholder,
+  placeholderWithDefault,
+} from './ops/leaf.ts';
+export { dotGeneral, matmul } from './ops/linear.ts';
+export {
+  abs,
+  add,
+  cos,
+  div,
+  exp,
+  floorDiv,
+  log,
+  maximum,
+  minimum,
+  mod,
+  mul,
+  neg,
+  relu,
+  sigmoid,
+  sign,
+  sin,
+  sqrt,
+  square,
+  sub,
+  tanh,
+} from './ops/math.ts';
+export type { Nest } from './ops/nest.ts';
+export {
+  logSoftmax,
+  softmax,
+  softmaxCrossEntropyWithLogits,
+  sparseSoftmaxCrossEntropyWithLogits,
+} from './ops/nn.ts';
+export { type RandomOptions, randomNormal, randomUniform } from './ops/random.ts';
+export {
+  argMax,
+  argMin,
+  type ReduceOptions,
+  reduceAll,
+  reduceAny,
+  reduceMax,
+  reduceMean,
+  reduceMin,
+  reduceProd,
+  reduceSum,
+} from './ops/reduce.ts';
+export {
+  broadcastTo,
+  expandDims,
+  fill,
+  ones,
+  onesLike,
+  reshape,
+  shape,
+  size,
+  squeeze,
+  transpose,
+  zeros,
+  zerosLike,
+} from './ops/shape.ts';
+export type { ShapeLike } from './ops/sizes.ts';
+export { concat, pad, range, reverse, slice, stack } from './ops/slicing.ts';
+export {
+  getVariable,
+  globalVariables,
+  globalVariablesInitializer,
+  localVariables,
+  localVariablesInitializer,
+  trainableVariables,
+  Variable,
+  type VariableOptions,
+  variable,
+  variableScope,
+  variablesInitializer,
+} from './ops/state.ts';
+export type { Feedable, Feeds } from './session/feeds.ts';
+export {
+  type Callable,
+  type ProgramStats,
+  type RunOptions,
+  Session,
+  type SessionOptions,
+  type SessionStats,
+} from './session/session.ts';
+export type { Fetchable, Fetches, FetchResult } from './session/structure.ts';
+export { toDot } from './viz/dot.ts';
+export { toMermaid } from './viz/mermaid.ts';

@@ -1,0 +1,64 @@
+// Joins neighbouring loops of one role whose indices are used only together, as `i * D + j`, into
+// one loop over the product of their extents: a contiguous array becomes one long loop.
+// Invariant: the joined loop visits the same points in the same order.
+
+import {
+  type Atom,
+  type Dim,
+  floorDiv,
+  makeSym,
+  mentions,
+  modDim,
+  mulDim,
+  symDim,
+} from '../../core/dim.ts';
+import type { ForStmt, Stmt } from '../ir.ts';
+import { dimsOf, exprsOf, mapStmts, substituteSyms, walkExprs, walkStmts } from '../rewrite.ts';
+import { forLoop, isPlain, type Names } from './build.ts';
+
+/** Joins every pair of loops that can be joined. */
+export function collapse(stmts: readonly Stmt[], names: Names): Stmt[] {
+  return mapStmts(stmts, (s) => {
+    let loop = s;
+    for (;;) {
+      const next = loop.kind === 'for' ? joined(loop, names) : undefined;
+      if (!next) return loop;
+      loop = next;
+    }
+  });
+}
+
+/** A loop and the one directly inside it as one, if nothing needs their indices apart. */
+function joined(outer: ForStmt, names: Names): ForStmt | undefined {
+  const inner = outer.body[0];
+  if (outer.body.length !== 1 || inner.kind !== 'for' || inner.role !== outer.role)
+    return undefined;
+  if (outer.role === 'serial' || !isPlain(outer) || !isPlain(inner)) return undefined;
+  if (mentions(inner.end, outer.axis.id)) return undefined;
+  if (JSON.stringify(outer.combine) !== JSON.stringify(inner.combine)) return undefined;
+  const end = mulDim(outer.end, inner.end);
+  const axis = makeSym(names.fresh('f'), 'f', { extent: end });
+  const at = symDim(axis);
+  const body = substituteSyms(inner.body, (s) => {
+    if (s.id === outer.axis.id) return floorDiv(at, inner.end);
+    return s.id === inner.axis.id ? modDim(at, inner.end) : undefined;
+  });
+  if (splits(body, axis.id)) return undefined;
+  return forLoop(axis, 0, end, 1, outer.role, body, outer.combine);
+}
+
+/** Whether a division or the like of the symbol is left somewhere. */
+function splits(stmts: readonly Stmt[], id: string): boolean {
+  const inAtom = (a: Atom): boolean => a.kind === 'fn' && a.args.some((x) => mentions(x, id));
+  const inDim = (d: Dim): boolean =>
+    typeof d !== 'number' && d.terms.some((t) => t.atoms.some(inAtom));
+  let found = false;
+  walkStmts(stmts, (s) => {
+    found ||= dimsOf(s).some(inDim);
+    walkExprs(exprsOf(s), (e) => {
+      if (e.op === 'dim') found ||= inDim(e.dim);
+      else if (e.op === 'load') found ||= inDim(e.index);
+    });
+  });
+  return found;
+}

@@ -1,0 +1,178 @@
+// The generic schedule of a grid: which axis runs in vector lanes, which in copies side by side, and
+// the loops over whole blocks and over what is left at the edges.
+// Invariant: falls back to plain loops, so every body has a schedule.
+
+import { type Dim, mentions } from '../../core/dim.ts';
+import { invariant } from '../../core/error.ts';
+import type { Expr } from '../expr.ts';
+import type { ForStmt, Stmt } from '../ir.ts';
+import { exprsOf, walkExprs, walkStmts } from '../rewrite.ts';
+import { type BlockShape, blockOf } from './block.ts';
+import { bindDim, forLoop, type Names, wholeEnd } from './build.ts';
+import { pays, vectoriseInner } from './inner.ts';
+import type { Chunking, Range } from './tile.ts';
+import { COL, Dependence } from './vary.ts';
+
+/** How the points of a grid are taken. */
+export interface GridPlan {
+  /** What is done at one point where no block is used. */
+  readonly point: readonly Stmt[];
+  /** Absent: point by point. */
+  readonly shape?: BlockShape;
+}
+
+/** Chooses the schedule of a grid. */
+export function planGrid(loops: readonly ForStmt[], body: readonly Stmt[], names: Names): GridPlan {
+  const inner = vectoriseInner(body, names);
+  if (inner.hits > 0) return { point: inner.stmts };
+  for (let k = loops.length - 1; k >= 0; k--) {
+    const col = loops[k].axis.id;
+    const block = blockOf(body, { rows: 1, col, vectors: 1 }, names);
+    if (!block || !pays(block.cost)) continue;
+    const { loads, ops } = innerWork(body, col);
+    if (ops === 0 && loads.length === 0)
+      return { point: body, shape: { rows: 1, col, vectors: 1 } };
+    const row = allow.rows ? sharingAxis(loops, loads, col) : undefined;
+    if (row !== undefined && ops <= 12) {
+      const shape: BlockShape = { row, rows: 4, col, vectors: 2 };
+      if (blockOf(body, shape, names)) return { point: body, shape };
+    }
+    return { point: body, shape: { rows: 1, col, vectors: ops <= 4 ? 8 : ops <= 12 ? 4 : 1 } };
+  }
+  const row = crossing(loops, body);
+  if (row !== undefined) return { point: body, shape: { row, rows: 8, vectors: 1 } };
+  return { point: body };
+}
+
+/** The chunks of an axis that suit a plan. */
+export function chunkingOf(plan: GridPlan, loop: ForStmt): Chunking {
+  const { shape } = plan;
+  if (!shape) return { grain: 1 };
+  if (loop.axis.id === shape.row) return { grain: 4 * shape.rows };
+  if (loop.axis.id !== shape.col) return { grain: 1 };
+  return { grain: Math.max(16, 4 * shape.vectors) };
+}
+
+/** The loads inside loops, and a count of the operations there that are done in lanes. */
+function innerWork(body: readonly Stmt[], col: string): { loads: Expr[]; ops: number } {
+  const dep = new Dependence(new Map([[col, COL]]), body);
+  const loads = new Set<Expr>();
+  const ops = new Set<Expr>();
+  walkStmts(body, (s) => {
+    if (s.kind !== 'for') return;
+    walkStmts(s.body, (t) =>
+      walkExprs(exprsOf(t), (e) => {
+        if (e.op === 'load') loads.add(e);
+        else if ('args' in e && dep.expr(e) & COL) ops.add(e);
+      }),
+    );
+  });
+  return { loads: [...loads], ops: ops.size };
+}
+
+/** An axis whose turns read the same vectors. */
+function sharingAxis(
+  loops: readonly ForStmt[],
+  loads: readonly Expr[],
+  col: string,
+): string | undefined {
+  for (let k = loops.length - 1; k >= 0; k--) {
+    const { id } = loops[k].axis;
+    if (id === col) continue;
+    const shared = loads.some(
+      (e) => e.op === 'load' && mentions(e.index, col) && !mentions(e.index, id),
+    );
+    if (shared) return id;
+  }
+  return undefined;
+}
+
+/**
+ * The axis along which some load of a transposing kernel is contiguous while its stores are not:
+ * several of its turns side by side use the whole of the cache lines that they touch.
+ */
+function crossing(loops: readonly ForStmt[], body: readonly Stmt[]): string | undefined {
+  if (loops.length < 2 || body.some((s) => s.kind !== 'let' && s.kind !== 'store'))
+    return undefined;
+  const indices: Dim[] = [];
+  walkStmts(body, (s) =>
+    walkExprs(exprsOf(s), (e) => {
+      if (e.op === 'load') indices.push(e.index);
+    }),
+  );
+  return loops
+    .slice(0, -1)
+    .map((l) => l.axis.id)
+    .reverse()
+    .find((id) => indices.some((d) => contiguous(d, id)));
+}
+
+function contiguous(d: Dim, id: string): boolean {
+  return (
+    typeof d !== 'number' &&
+    d.terms.some((t) => t.coef === 1 && t.atoms.length === 1 && t.key === id)
+  );
+}
+
+/** The loops over the ranges of a tile. */
+export function emitGrid(
+  loops: readonly ForStmt[],
+  ranges: readonly Range[],
+  plan: GridPlan,
+  names: Names,
+): Stmt[] {
+  const { shape, point: body } = plan;
+  const at = (id: string | undefined): number => loops.findIndex((l) => l.axis.id === id);
+  const col = at(shape?.col);
+  const row = at(shape?.row);
+  const out: Stmt[] = [];
+  let inside: Stmt[] = [];
+  if (!shape) inside = [...body];
+  else {
+    const rows = (vectors: number): Stmt[] => {
+      const make = (r: number): Stmt[] => {
+        if (vectors === 0 && r === 1) return [...body];
+        const c = vectors > 0 ? { col: shape.col } : {};
+        const one: BlockShape = { ...c, row: shape.row, rows: r, vectors: Math.max(1, vectors) };
+        const block = blockOf(body, one, names);
+        invariant(block, 'a block of the plan fits the body in every size');
+        return block.stmts;
+      };
+      if (row < 0) return make(1);
+      return steps(loops[row], ranges[row], [shape.rows, 1], (n) => make(n), names);
+    };
+    if (col < 0) inside = rows(0);
+    else {
+      const widths = shape.vectors > 1 ? [4 * shape.vectors, 4, 1] : [4, 1];
+      inside = steps(loops[col], ranges[col], widths, (n) => rows(Math.floor(n / 4)), names);
+    }
+  }
+  for (let k = loops.length - 1; k >= 0; k--) {
+    if (k === col || k === row) continue;
+    const { axis, role } = loops[k];
+    inside = [forLoop(axis, ranges[k].start, ranges[k].end, 1, role, inside)];
+  }
+  out.push(...inside);
+  return out;
+}
+
+/** A range in steps of the first width, what is left in steps of the next, and so on. */
+export function steps(
+  loop: ForStmt,
+  range: Range,
+  widths: readonly number[],
+  make: (width: number) => readonly Stmt[],
+  names: Names,
+): Stmt[] {
+  const out: Stmt[] = [];
+  let from = range.start;
+  for (const w of widths) {
+    const to = w === 1 ? range.end : bindDim(out, names, 'e', wholeEnd(range.start, range.end, w));
+    // A range of known length may have nothing left over.
+    if (from !== to || typeof from !== 'number') {
+      out.push(forLoop(loop.axis, from, to, w, loop.role, make(w)));
+    }
+    from = to;
+  }
+  return out;
+}

@@ -1,0 +1,166 @@
+// Splits a reduction over contiguous memory into partial accumulators in vector lanes, which are
+// combined at the end; the turns that are left over update the scalar accumulator.
+// Invariant: only a loop with `combine` is split, and the split depends on nothing but its range.
+
+import { binary, constant, type Expr, extract, letRef, type ScalarType, varRef } from '../expr.ts';
+import type { Combine, ForStmt, Stmt } from '../ir.ts';
+import { mapExpr, mapStmtExprs, mapStmts, rebuild, walkExprs, walkStmts } from '../rewrite.ts';
+import { blockOf, copyName } from './block.ts';
+import { bindDim, forLoop, type Names, nestOf, setStmt, wholeEnd } from './build.ts';
+import { COL } from './vary.ts';
+
+/** The value that changes nothing: what a partial accumulator starts from. */
+export function identityOf(op: Combine['op'], type: ScalarType): number {
+  switch (op) {
+    case 'add':
+      // Minus zero, since 0 + -0 is 0 but a sum of nothing but -0 is -0.
+      return type === 'f32' ? -0 : 0;
+    case 'mul':
+      return 1;
+    case 'max':
+      return type === 'f32' ? -Infinity : -0x80000000;
+    case 'min':
+      return type === 'f32' ? Infinity : 0x7fffffff;
+    case 'and':
+      return type === 'bool' ? 1 : -1;
+    case 'or':
+      return 0;
+    default:
+      return op satisfies never;
+  }
+}
+
+/** An accumulator of a loop: how it is combined, and its type. */
+export interface Accumulator extends Combine {
+  readonly type: ScalarType;
+}
+
+/**
+ * The accumulators of a loop body, if it does nothing but update each once, by its operation and a
+ * value without accumulators.
+ */
+export function accumulatorsOf(
+  body: readonly Stmt[],
+  combine: readonly Combine[],
+): Accumulator[] | undefined {
+  const found = new Map<string, Accumulator>();
+  const byName = new Map(combine.map((c) => [c.variable, c]));
+  let fits = true;
+  const free = (e: Expr): boolean => {
+    let clean = true;
+    walkExprs([e], (x) => {
+      if (x.op === 'var' && byName.has(x.name)) clean = false;
+    });
+    return clean;
+  };
+  for (const s of body) {
+    if (s.kind === 'let') fits &&= free(s.value);
+    else if (s.kind === 'set') {
+      const c = byName.get(s.name);
+      const { value } = s;
+      if (!c || found.has(s.name) || value.op !== 'binary' || value.fn !== c.op) return undefined;
+      if (value.lanes !== 1) return undefined;
+      const own = value.args.findIndex((a) => a.op === 'var' && a.name === s.name);
+      if (own < 0 || !free(value.args[1 - own])) return undefined;
+      found.set(s.name, { ...c, type: value.type });
+    } else return undefined;
+  }
+  return fits && found.size === combine.length ? [...found.values()] : undefined;
+}
+
+/** Cheap bodies leave the registers for more accumulators, which hide the latency of additions. */
+function unroll(body: readonly Stmt[], accumulators: number): number {
+  let ops = 0;
+  walkStmts(body, (s) => {
+    if (s.kind !== 'let' && s.kind !== 'set') return;
+    walkExprs([s.value], (e) => {
+      if ('args' in e) ops++;
+    });
+  });
+  if (ops > 12 || accumulators > 2) return 1;
+  return ops <= 4 && accumulators === 1 ? 4 : 2;
+}
+
+/** The nest of a reduction in vector form, or undefined if it does not fit. */
+export function splitReduction(loop: ForStmt, names: Names): Stmt[] | undefined {
+  const nest = nestOf([loop], 'reduce');
+  const inner = nest.loops[nest.loops.length - 1];
+  const { combine } = loop;
+  const outer = nest.loops.slice(0, -1);
+  if (!combine || inner.step !== 1 || nest.loops.some((l) => l.combine === undefined)) {
+    return undefined;
+  }
+  if (outer.some((l) => JSON.stringify(l.combine) !== JSON.stringify(combine))) return undefined;
+  const accs = accumulatorsOf(nest.body, combine);
+  if (!accs) return undefined;
+  const vectors = unroll(nest.body, accs.length);
+  const col = inner.axis.id;
+  // Several loops may update one accumulator in turn, so the partial ones have names of their own.
+  const alias = new Map(accs.map((a) => [a.variable, names.fresh(a.variable)]));
+  const outside = new Map([...alias.values()].map((name) => [name, COL]));
+  const partial = renameVars(nest.body, alias);
+  const many = blockOf(partial, { rows: 1, col, vectors }, names, outside);
+  const one = blockOf(partial, { rows: 1, col, vectors: 1 }, names, outside);
+  if (!many || !one) return undefined;
+  if (one.cost.contiguous === 0 || one.cost.gathers > 0) return undefined;
+
+  const out: Stmt[] = [];
+  const part = (a: Accumulator, u: number): string => copyName(alias.get(a.variable)!, COL, 0, u);
+  for (const a of accs) {
+    const init = constant(a.type, identityOf(a.op, a.type), 4);
+    for (let u = 0; u < vectors; u++) {
+      out.push({ kind: 'var', name: part(a, u), type: a.type, lanes: 4, init });
+    }
+  }
+  const body: Stmt[] = [];
+  const { axis, start, end } = inner;
+  const wide = vectors > 1 ? bindDim(body, names, 'e', wholeEnd(start, end, 4 * vectors)) : start;
+  const whole = bindDim(body, names, 'e', wholeEnd(start, end, 4));
+  if (vectors > 1) body.push(forLoop(axis, start, wide, 4 * vectors, 'serial', many.stmts));
+  body.push(forLoop(axis, wide, whole, 4, 'serial', one.stmts));
+  body.push(forLoop(axis, whole, end, 1, 'serial', nest.body));
+  out.push(...rewrap(outer, body));
+  for (const a of accs) {
+    const ref = (u: number): Expr => varRef(part(a, u), a.type, 4);
+    let sum = ref(0);
+    for (let u = 1; u < vectors; u++) sum = binary(a.op, sum, ref(u));
+    const name = names.fresh('h');
+    out.push({ kind: 'let', name, value: sum });
+    out.push(setStmt(a.variable, binary(a.op, varRef(a.variable, a.type), across(name, a))));
+  }
+  return out;
+}
+
+function renameVars(stmts: readonly Stmt[], to: ReadonlyMap<string, string>): Stmt[] {
+  const memo = new Map<Expr, Expr>();
+  return mapStmts(stmts, (s) => {
+    const next = mapStmtExprs(s, (e) =>
+      mapExpr(
+        e,
+        (x, args) => {
+          const name = x.op === 'var' ? to.get(x.name) : undefined;
+          return name === undefined ? rebuild(x, args) : varRef(name, x.type, x.lanes);
+        },
+        memo,
+      ),
+    );
+    return next.kind === 'set' ? { ...next, name: to.get(next.name) ?? next.name } : next;
+  });
+}
+
+/** The lanes of a vector local combined, in pairs. */
+function across(name: string, a: Accumulator): Expr {
+  const v = letRef(name, a.type, 4);
+  const low = binary(a.op, extract(v, 0), extract(v, 1));
+  return binary(a.op, low, binary(a.op, extract(v, 2), extract(v, 3)));
+}
+
+/** Puts loops around statements again. */
+export function rewrap(loops: readonly ForStmt[], body: readonly Stmt[]): readonly Stmt[] {
+  let out = body;
+  for (let i = loops.length - 1; i >= 0; i--) {
+    const { combine: _, ...plain } = loops[i];
+    out = [{ ...plain, body: out }];
+  }
+  return out;
+}

@@ -1,0 +1,65 @@
+// Adam (Kingma and Ba, 2015), in the form of TF1 with epsilon-hat:
+//   rate_t = rate · sqrt(1 - β2^t) / (1 - β1^t);  m ← β1 m + (1-β1) g;  v ← β2 v + (1-β2) g²;
+//   w ← w - rate_t · m / (sqrt(v) + ε).
+
+import { invariant } from '../../core/error.ts';
+import type { Tensor } from '../../graph/tensor.ts';
+import type { TensorLike } from '../../ops/convert.ts';
+import { add, div, mul, sqrt, square, sub } from '../../ops/math.ts';
+import { type Variable, variable } from '../../ops/state.ts';
+import { Optimizer } from './optimizer.ts';
+
+/** Adam; slots `m` and `v`, and the powers of both betas. */
+export class AdamOptimizer extends Optimizer {
+  private readonly rate: TensorLike;
+  private readonly beta1: number;
+  private readonly beta2: number;
+  private readonly epsilon: number;
+  private powers: { readonly one: Variable; readonly two: Variable } | undefined;
+  private stepRate: Tensor | undefined;
+
+  constructor(
+    learningRate: TensorLike = 0.001,
+    options: {
+      readonly beta1?: number;
+      readonly beta2?: number;
+      readonly epsilon?: number;
+      readonly name?: string;
+    } = {},
+  ) {
+    super(options.name ?? 'Adam');
+    this.rate = learningRate;
+    this.beta1 = options.beta1 ?? 0.9;
+    this.beta2 = options.beta2 ?? 0.999;
+    this.epsilon = options.epsilon ?? 1e-8;
+  }
+
+  protected createSlots(v: Variable): void {
+    this.zerosSlot(v, 'm', 'Adam');
+    this.zerosSlot(v, 'v', 'Adam_1');
+  }
+
+  protected override prepare(): void {
+    this.powers ??= {
+      one: variable(this.beta1, { name: 'beta1_power', trainable: false }),
+      two: variable(this.beta2, { name: 'beta2_power', trainable: false }),
+    };
+    const { one, two } = this.powers;
+    this.stepRate = div(mul(this.scalar(this.rate), sqrt(sub(1, two))), sub(1, one));
+  }
+
+  protected update(gradient: Tensor, v: Variable): Tensor[] {
+    const [m, s] = [this.getSlot(v, 'm') as Variable, this.getSlot(v, 'v') as Variable];
+    const mean = add(mul(m, this.beta1), mul(gradient, 1 - this.beta1));
+    const variance = add(mul(s, this.beta2), mul(square(gradient), 1 - this.beta2));
+    invariant(this.stepRate, 'updates come after prepare');
+    const step = div(mul(mean, this.stepRate), add(sqrt(variance), this.epsilon));
+    return [m.assign(mean), s.assign(variance), v.assignSub(step)];
+  }
+
+  protected override finish(): Tensor[] {
+    invariant(this.powers, 'finish comes after prepare');
+    const { one, two } = this.powers;
+    return [one.assign(mul(one, this.beta1)), two.assign(mul(two, this.beta2))];
+  }
+}

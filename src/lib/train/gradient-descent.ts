@@ -1,0 +1,23 @@
+// Gradient descent: w ← w - rate · g.
+
+import type { Tensor } from '../../graph/tensor.ts';
+import type { TensorLike } from '../../ops/convert.ts';
+import { mul } from '../../ops/math.ts';
+import type { Variable } from '../../ops/state.ts';
+import { Optimizer } from './optimizer.ts';
+
+/** Plain gradient descent with a learning rate: a number or a scalar tensor. */
+export class GradientDescentOptimizer extends Optimizer {
+  private readonly rate: TensorLike;
+
+  constructor(learningRate: TensorLike, options: { readonly name?: string } = {}) {
+    super(options.name ?? 'GradientDescent');
+    this.rate = learningRate;
+  }
+
+  protected createSlots(): void {}
+
+  protected update(gradient: Tensor, v: Variable): Tensor[] {
+    return [v.assignSub(mul(gradient, this.scalar(this.rate)))];
+  }
+}

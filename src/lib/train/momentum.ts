@@ -1,0 +1,38 @@
+// Momentum, as TF1 has it: a ← momentum · a + g; w ← w - rate · a, or with Nesterov's look-ahead
+// w ← w - rate · (g + momentum · a).
+
+import type { Tensor } from '../../graph/tensor.ts';
+import type { TensorLike } from '../../ops/convert.ts';
+import { add, mul } from '../../ops/math.ts';
+import type { Variable } from '../../ops/state.ts';
+import { Optimizer } from './optimizer.ts';
+
+/** Gradient descent with momentum; slot `momentum`. */
+export class MomentumOptimizer extends Optimizer {
+  private readonly rate: TensorLike;
+  private readonly momentum: TensorLike;
+  private readonly nesterov: boolean;
+
+  constructor(
+    learningRate: TensorLike,
+    momentum: TensorLike,
+    options: { readonly useNesterov?: boolean; readonly name?: string } = {},
+  ) {
+    super(options.name ?? 'Momentum');
+    this.rate = learningRate;
+    this.momentum = momentum;
+    this.nesterov = options.useNesterov ?? false;
+  }
+
+  protected createSlots(v: Variable): void {
+    this.zerosSlot(v, 'momentum', 'Momentum');
+  }
+
+  protected update(gradient: Tensor, v: Variable): Tensor[] {
+    const slot = this.getSlot(v, 'momentum') as Variable;
+    const decay = this.scalar(this.momentum);
+    const accumulated = add(mul(slot, decay), gradient);
+    const step = this.nesterov ? add(gradient, mul(accumulated, decay)) : accumulated;
+    return [slot.assign(accumulated), v.assignSub(mul(step, this.scalar(this.rate)))];
+  }
+}

@@ -1,0 +1,161 @@
+// Chained methods on Tensor: the op functions with the tensor as first argument, installed once when
+// the package is loaded. `x.matmul(w).add(b)` is `add(matmul(x, w), b)`.
+
+import type { DType } from './core/dtype.ts';
+import type { Dims } from './core/type.ts';
+import { Tensor } from './graph/tensor.ts';
+import * as basic from './ops/basic.ts';
+import * as compare from './ops/compare.ts';
+import { inGraphOf, type OpOptions, type TensorLike } from './ops/convert.ts';
+import * as gather from './ops/gather.ts';
+import * as linear from './ops/linear.ts';
+import * as math from './ops/math.ts';
+import * as nn from './ops/nn.ts';
+import * as reduce from './ops/reduce.ts';
+import * as shape from './ops/shape.ts';
+import type { ShapeLike } from './ops/sizes.ts';
+import * as slicing from './ops/slicing.ts';
+
+const METHODS = {
+  add: math.add,
+  sub: math.sub,
+  mul: math.mul,
+  div: math.div,
+  floorDiv: math.floorDiv,
+  mod: math.mod,
+  maximum: math.maximum,
+  minimum: math.minimum,
+  neg: math.neg,
+  abs: math.abs,
+  sign: math.sign,
+  square: math.square,
+  sqrt: math.sqrt,
+  exp: math.exp,
+  log: math.log,
+  tanh: math.tanh,
+  sigmoid: math.sigmoid,
+  sin: math.sin,
+  cos: math.cos,
+  relu: math.relu,
+  equal: compare.equal,
+  notEqual: compare.notEqual,
+  less: compare.less,
+  lessEqual: compare.lessEqual,
+  greater: compare.greater,
+  greaterEqual: compare.greaterEqual,
+  logicalAnd: compare.logicalAnd,
+  logicalOr: compare.logicalOr,
+  logicalNot: compare.logicalNot,
+  select: compare.select,
+  where: gather.where,
+  cast: basic.cast,
+  identity: basic.identity,
+  stopGradient: basic.stopGradient,
+  sum: reduce.reduceSum,
+  mean: reduce.reduceMean,
+  prod: reduce.reduceProd,
+  max: reduce.reduceMax,
+  min: reduce.reduceMin,
+  all: reduce.reduceAll,
+  any: reduce.reduceAny,
+  argMax: reduce.argMax,
+  argMin: reduce.argMin,
+  reshape: shape.reshape,
+  transpose: shape.transpose,
+  broadcastTo: shape.broadcastTo,
+  expandDims: shape.expandDims,
+  squeeze: shape.squeeze,
+  slice: slicing.slice,
+  pad: slicing.pad,
+  reverse: slicing.reverse,
+  gather: gather.gather,
+  oneHot: gather.oneHot,
+  matmul: linear.matmul,
+  softmax: nn.softmax,
+  logSoftmax: nn.logSoftmax,
+} as const;
+
+for (const [name, fn] of Object.entries(METHODS)) {
+  Object.defineProperty(Tensor.prototype, name, {
+    configurable: true,
+    writable: true,
+    value(this: Tensor, ...args: unknown[]): Tensor {
+      const call = fn as (...all: unknown[]) => Tensor;
+      return inGraphOf([this], () => call(this, ...args));
+    },
+  });
+}
+
+type Unary = (options?: OpOptions) => Tensor;
+type Binary = (y: TensorLike, options?: OpOptions) => Tensor;
+type Comparison = (y: TensorLike, options?: OpOptions) => Tensor<'bool'>;
+type Reduction = (options?: reduce.ReduceOptions) => Tensor;
+type AxisOptions = OpOptions & { readonly axis?: number };
+
+declare module './graph/tensor.ts' {
+  // The op functions with this tensor as the first argument; see there.
+  interface Tensor<D extends DType = DType, S extends Dims | null = Dims | null> {
+    add: Binary;
+    sub: Binary;
+    mul: Binary;
+    div: Binary;
+    floorDiv: Binary;
+    mod: Binary;
+    maximum: Binary;
+    minimum: Binary;
+    neg: Unary;
+    abs: Unary;
+    sign: Unary;
+    square: Unary;
+    sqrt: Unary;
+    exp: Unary;
+    log: Unary;
+    tanh: Unary;
+    sigmoid: Unary;
+    sin: Unary;
+    cos: Unary;
+    relu: Unary;
+    equal: Comparison;
+    notEqual: Comparison;
+    less: Comparison;
+    lessEqual: Comparison;
+    greater: Comparison;
+    greaterEqual: Comparison;
+    logicalAnd: Comparison;
+    logicalOr: Comparison;
+    logicalNot: (options?: OpOptions) => Tensor<'bool'>;
+    select: (x: TensorLike, y: TensorLike, options?: OpOptions) => Tensor;
+    where: (options?: OpOptions) => Tensor<'int32'>;
+    cast: <T extends DType>(dtype: T, options?: OpOptions) => Tensor<T>;
+    identity: Unary;
+    stopGradient: Unary;
+    sum: Reduction;
+    mean: Reduction;
+    prod: Reduction;
+    max: Reduction;
+    min: Reduction;
+    all: (options?: reduce.ReduceOptions) => Tensor<'bool'>;
+    any: (options?: reduce.ReduceOptions) => Tensor<'bool'>;
+    argMax: (options?: AxisOptions) => Tensor<'int32'>;
+    argMin: (options?: AxisOptions) => Tensor<'int32'>;
+    reshape: (to: ShapeLike, options?: OpOptions) => Tensor;
+    transpose: (perm?: readonly number[] | null, options?: OpOptions) => Tensor;
+    broadcastTo: (to: ShapeLike, options?: OpOptions) => Tensor;
+    expandDims: (axis: number, options?: OpOptions) => Tensor;
+    squeeze: (options?: OpOptions & { readonly axis?: number | readonly number[] }) => Tensor;
+    slice: (begin: TensorLike, size: ShapeLike, options?: OpOptions) => Tensor;
+    pad: (
+      paddings: readonly (readonly [number, number])[],
+      options?: OpOptions & { readonly value?: number },
+    ) => Tensor;
+    reverse: (axes: readonly number[], options?: OpOptions) => Tensor;
+    gather: (indices: TensorLike, options?: AxisOptions) => Tensor;
+    oneHot: (depth: number, options?: Parameters<typeof gather.oneHot>[2]) => Tensor;
+    matmul: (
+      b: TensorLike,
+      options?: OpOptions & { readonly transposeA?: boolean; readonly transposeB?: boolean },
+    ) => Tensor;
+    softmax: (options?: AxisOptions) => Tensor;
+    logSoftmax: (options?: AxisOptions) => Tensor;
+  }
+}

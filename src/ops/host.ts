@@ -1,0 +1,72 @@
+// Calls of JavaScript functions from a graph. They end a segment: the device waits for the host.
+
+import { dimOf } from '../core/dim.ts';
+import { type DType, isDType } from '../core/dtype.ts';
+import { DTypeError, ValueError } from '../core/error.ts';
+import type { NDArray } from '../core/ndarray.ts';
+import { type TensorType, tensorType } from '../core/type.ts';
+import type { Attrs } from '../graph/func.ts';
+import { getDefaultGraph } from '../graph/graph.ts';
+import { defineOp } from '../graph/op.ts';
+import type { Tensor } from '../graph/tensor.ts';
+import { inGraphOf, type OpOptions, type TensorLike, toTensor } from './convert.ts';
+
+export const hostCallOp = defineOp({
+  name: 'hostCall',
+  nodeName: 'HostCall',
+  doc: 'The results of a JavaScript function of the inputs, of declared types. No gradient.',
+  inputs: ['inputs...'],
+  attrs: { fn: 'the function', types: 'types of the outputs' },
+  effect: 'host',
+  infer: ({ attrs }) => ({ types: (attrs as unknown as { types: TensorType[] }).types }),
+  dtypes: (_, attrs) => (attrs as unknown as { types: TensorType[] }).types.map((t) => t.dtype),
+  form: { kind: 'host' },
+});
+
+/** The declared type of an output: sizes, or names of sizes that the inputs show. */
+export interface HostType {
+  readonly dtype: DType;
+  readonly shape: readonly (number | string)[];
+}
+
+/**
+ * Calls `fn` with NDArrays when the graph runs; it returns as many values as there are types (one value,
+ * or an array), or a promise of them. Throws in the run: ExecutionError `host/threw`, `host/result`.
+ */
+export function hostCall(
+  // biome-ignore lint/suspicious/noExplicitAny: any values that become tensors
+  fn: (...inputs: NDArray[]) => any,
+  inputs: readonly TensorLike[],
+  types: readonly HostType[],
+  options: OpOptions = {},
+): Tensor[] {
+  const declared = types.map(({ dtype, shape }) => {
+    if (!isDType(dtype))
+      throw new DTypeError(
+        'dtype/unknown',
+        `hostCall: "${dtype}" is no dtype. Use float32, int32 or bool.`,
+      );
+    if (
+      !Array.isArray(shape) ||
+      shape.some((d) => typeof d !== 'string' && !(Number.isInteger(d) && d >= 0))
+    ) {
+      throw new ValueError(
+        'host/type',
+        'hostCall: a declared shape holds sizes or names of sizes. Write [3] or ["batch"].',
+      );
+    }
+    return tensorType(
+      dtype,
+      shape.map((d) => (typeof d === 'string' ? dimOf(`@${d}`, d) : d)),
+    );
+  });
+  return inGraphOf(inputs, () => {
+    const attrs = { fn, types: declared } as unknown as Attrs;
+    return getDefaultGraph().add(
+      'hostCall',
+      inputs.map((x) => toTensor(x)),
+      attrs,
+      options,
+    ).outputs;
+  });
+}
