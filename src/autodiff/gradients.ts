@@ -11,11 +11,11 @@ import { Tensor } from '../graph/tensor.ts';
 import { refKey, visit } from '../graph/walk.ts';
 import { add } from '../ops/math.ts';
 import { onesLike } from '../ops/shape.ts';
-import { branchGradient } from './branch.ts';
+import { branchGradient, type Differentiable, type ReadInside } from './branch.ts';
 import { loopGradient } from './loop.ts';
+import { holdsBodies, variablesRead } from './replay.ts';
 
-/** What can be differentiated by: a tensor, or a variable (all its reads together). */
-export type Differentiable = Tensor | { readonly name: string; asTensor(): Tensor };
+export type { Differentiable };
 
 export interface GradientOptions {
   /** Gradients of the ys; ones where absent. */
@@ -69,6 +69,8 @@ class Backward {
   private readonly options: GradientOptions;
   private readonly sums = new Map<string, Tensor[]>();
   private readonly stopped: Set<string>;
+  /** The variables among the sources, by name. */
+  private readonly variables = new Map<string, Differentiable>();
 
   constructor(graph: Graph, options: GradientOptions) {
     this.graph = graph;
@@ -78,20 +80,24 @@ class Backward {
 
   run(ys: readonly Tensor[], xs: readonly Differentiable[]): (Tensor | null)[] {
     const { nodes } = this.graph;
+    for (const x of xs) if (!(x instanceof Tensor)) this.variables.set(x.name, x);
     const sources = xs.map((x) => this.refsOf(x));
     const path = this.path(ys, sources.flat());
     const { gradYs } = this.options;
     ys.forEach((y, i) => {
-      if (path.has(y.id)) this.give(y, gradYs?.[i] ?? onesLike(y));
+      if (path.has(y.id)) this.give(refKey(y.ref), gradYs?.[i] ?? onesLike(y));
     });
     // Ids grow with creation, so descending ids are in reverse topological order.
     for (const id of [...path].sort((a, b) => b - a)) {
       const node = nodes[id];
-      const grads = node.types.map((_, port) => this.total(this.graph.tensor({ node: id, port })));
+      const grads = node.types.map((_, port) => this.total(`${id}:${port}`));
       if (grads.some((g) => g !== null)) this.node(node, grads, path);
     }
-    return sources.map((refs) => {
-      const parts = refs.map((t) => this.total(t)).filter((g) => g !== null);
+    return sources.map((refs, i) => {
+      const x = xs[i];
+      const keys = refs.map((t) => refKey(t.ref));
+      if (!(x instanceof Tensor)) keys.push(variableKey(x.name));
+      const parts = keys.map((key) => this.total(key)).filter((g) => g !== null);
       return parts.length === 0 ? null : parts.reduce((a, b) => add(a, b));
     });
   }
@@ -120,6 +126,9 @@ class Backward {
   private path(ys: readonly Tensor[], sources: readonly Tensor[]): Set<number> {
     const { nodes } = this.graph;
     const reached = new Set(sources.map((t) => t.id));
+    for (const n of this.variables.size > 0 ? nodes : []) {
+      if (this.readInside(n).length > 0) reached.add(n.id);
+    }
     const out = new Set<number>();
     const ancestors = visit(
       nodes.map((n) => (n.controls.length === 0 ? n : { ...n, controls: [] })),
@@ -138,16 +147,31 @@ class Backward {
     return out;
   }
 
-  private give(t: Tensor, g: Tensor): void {
-    const key = refKey(t.ref);
+  /** The variables among the sources that bodies of a node read. */
+  private readInside(node: Node): ReadInside[] {
+    if (this.variables.size === 0 || !holdsBodies(node)) return [];
+    return [...variablesRead(node)].flatMap(([name, shape]) => {
+      const variable = this.variables.get(name);
+      return variable ? [{ variable, shape }] : [];
+    });
+  }
+
+  /** Runs `fn` under the control dependencies of a node: its bodies must read what they read then. */
+  private ordered<T>(node: Node, fn: () => T): T {
+    if (node.controls.length === 0) return fn();
+    const ops = node.controls.map((id) => this.graph.operation(id));
+    return this.graph.controlDependencies(ops, fn);
+  }
+
+  private give(key: string, g: Tensor): void {
     const list = this.sums.get(key);
     if (list) list.push(g);
     else this.sums.set(key, [g]);
   }
 
-  /** The sum of what was given to a tensor. */
-  private total(t: Tensor): Tensor | null {
-    const list = this.sums.get(refKey(t.ref));
+  /** The sum of what was given under a key: that of a tensor, or of a variable for its inner reads. */
+  private total(key: string): Tensor | null {
+    const list = this.sums.get(key);
     if (!list) return null;
     while (list.length > 1) list.push(add(list.shift() as Tensor, list.shift() as Tensor));
     return list[0];
@@ -158,13 +182,23 @@ class Backward {
     const wanted = inputs.map(
       (t) => path.has(t.id) && isFloat(t.dtype) && !this.stopped.has(refKey(t.ref)),
     );
-    if (!wanted.includes(true)) return;
+    const inside = this.readInside(node);
+    if (!wanted.includes(true) && inside.length === 0) return;
     const record = opRecord(node.op);
     const op = this.graph.operation(node.id);
     const local = node.name.slice(node.name.lastIndexOf('/') + 1);
     const made = this.graph.nameScope(`${local}_grad`, (): readonly (Tensor | null)[] => {
-      if (record.form.kind === 'loop') return loopGradient(op, grads, wanted, gradients);
-      if (record.form.kind === 'branch') return branchGradient(op, grads, wanted, gradients);
+      if (holdsBodies(node)) {
+        const { kind } = record.form;
+        const of = kind === 'loop' ? loopGradient : branchGradient;
+        return this.ordered(node, () => {
+          const flow = of(op, grads, wanted, inside, gradients);
+          inside.forEach((v, i) => {
+            this.give(variableKey((v.variable as { name: string }).name), flow.variables[i]);
+          });
+          return flow.inputs;
+        });
+      }
       if (!record.gradient) {
         throw new GraphError(
           'gradients/none',
@@ -178,9 +212,14 @@ class Backward {
       return record.gradient({ inputs, outputs: op.outputs, grads, grad, attrs: node.attrs });
     });
     made.forEach((g, i) => {
-      if (g !== null && wanted[i]) this.give(inputs[i], g);
+      if (g !== null && wanted[i]) this.give(refKey(inputs[i].ref), g);
     });
   }
+}
+
+/** Where the gradients of a variable's reads inside bodies are summed up. */
+function variableKey(name: string): string {
+  return `variable:${name}`;
 }
 
 /** The tensor of `graph`'s parent that a tensor of any ancestor is known as there. */

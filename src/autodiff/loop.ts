@@ -6,25 +6,32 @@ import { symsOf } from '../core/dim.ts';
 import { isFloat } from '../core/dtype.ts';
 import { UnsupportedError } from '../core/error.ts';
 import type { TensorType } from '../core/type.ts';
-import type { Attrs, Func, Ref } from '../graph/func.ts';
+import type { Attrs, Func, Node, Ref } from '../graph/func.ts';
 import { getDefaultGraph } from '../graph/graph.ts';
 import { opRecord } from '../graph/op.ts';
 import type { Operation, Tensor } from '../graph/tensor.ts';
 import { inlineFunc } from '../graph/trace.ts';
 import { bodies, liveNodes, refKey } from '../graph/walk.ts';
 import { identity } from '../ops/basic.ts';
-import { loopNode } from '../ops/control.ts';
+import { loopNode } from '../ops/control-nodes.ts';
 import { add } from '../ops/math.ts';
-import { zerosLike } from '../ops/shape.ts';
-import { type Differentiate, differentiateHere } from './branch.ts';
+import { zeros, zerosLike } from '../ops/shape.ts';
+import {
+  type BodyGradient,
+  type Differentiate,
+  differentiateHere,
+  type ReadInside,
+} from './branch.ts';
+import { checkReplay, variablesWritten } from './replay.ts';
 
-/** One gradient or null per input of a loop node. */
+/** The gradients of a loop node, by its inputs and by variables that its body reads. */
 export function loopGradient(
   op: Operation,
   grads: readonly (Tensor | null)[],
   wanted: readonly boolean[],
+  variables: readonly ReadInside[],
   differentiate: Differentiate,
-): (Tensor | null)[] {
+): BodyGradient {
   const { attrs } = op.node;
   const body = attrs.body as Func;
   const nc = attrs.carries as number;
@@ -32,7 +39,7 @@ export function loopGradient(
   const carries = op.inputs.slice(0, nc);
   const xs = op.inputs.slice(nc, nc + nx);
   const captured = op.inputs.slice(nc + nx);
-  const saved = valuesToSave(body, nc);
+  const saved = valuesToSave(op.node, body, nc);
   const stacked = savingLoop(op, body, saved);
 
   const floatCarries = carries.flatMap((c, i) => (isFloat(c.dtype) ? [i] : []));
@@ -43,6 +50,7 @@ export function loopGradient(
   const starts = [
     ...floatCarries.map((i) => grads[i] ?? zerosLike(carries[i])),
     ...targets.map(({ t }) => zerosLike(t)),
+    ...variables.map((v) => zeros(v.shape)),
   ];
   const out = loopNode(
     'while_grad',
@@ -66,17 +74,18 @@ export function loopGradient(
       const by = [
         ...floatCarries.map((i) => turn[i]),
         ...targets.map(({ at }) => outer[at - nc - nx]),
+        ...variables.map((v) => v.variable),
         ...floatXs.map((i) => inputs[i]),
       ];
       const made = differentiateHere(pairs, by, differentiate);
       const next = floatCarries.map((i, k) => made[k] ?? zerosLike(turn[i]));
-      const sums = targets.map((_, k) => {
+      const sums = [...targets, ...variables].map((_, k) => {
         const g = made[floatCarries.length + k];
         const old = held[floatCarries.length + k];
         return g ? add(old, g) : old;
       });
       const ys = floatXs.map(
-        (i, k) => made[floatCarries.length + targets.length + k] ?? zerosLike(inputs[i]),
+        (i, k) => made[floatCarries.length + sums.length + k] ?? zerosLike(inputs[i]),
       );
       return { carries: [...next, ...sums], ys };
     },
@@ -92,11 +101,15 @@ export function loopGradient(
   floatXs.forEach((i, k) => {
     result[nc + i] = out.ys[k];
   });
-  return result;
+  return { inputs: result, variables: out.carries.slice(floatCarries.length + targets.length) };
 }
 
-/** What a turn must remember: its carries, and its random draws. */
-function valuesToSave(body: Func, carries: number): readonly Ref[] {
+/** What a turn must remember: its carries, its random draws, and variables that it writes. */
+function valuesToSave(loop: Node, body: Func, carries: number): readonly Ref[] {
+  const written = variablesWritten(body);
+  const changes = (n: Node): boolean =>
+    opRecord(n.op).form.kind === 'readVariable' && written.has(n.attrs.variable as string);
+  checkReplay(loop, body, (n) => body.nodes[n.id] === n && changes(n));
   const refs: Ref[] = body.params.slice(1, 1 + carries).map((node) => ({ node, port: 0 }));
   for (const id of liveNodes(body)) {
     const node = body.nodes[id];
@@ -109,7 +122,7 @@ function valuesToSave(body: Func, carries: number): readonly Ref[] {
         { node: node.name },
       );
     }
-    if (effect !== 'random' && effect !== 'host') continue;
+    if (effect !== 'random' && effect !== 'host' && !changes(node)) continue;
     node.types.forEach((type, port) => {
       if (isFixed(type, body)) refs.push({ node: id, port });
     });
@@ -134,6 +147,9 @@ function isFixed(type: TensorType, body: Func): boolean {
 function savingLoop(op: Operation, body: Func, refs: readonly Ref[]): Tensor[] {
   const saving: Func = Object.freeze({ ...body, results: [...body.results, ...refs], effects: [] });
   const attrs = { ...op.node.attrs, body: saving } as Attrs;
-  const made = getDefaultGraph().add('loop', op.inputs, attrs, { name: 'saved' });
+  const made = getDefaultGraph().add('loop', op.inputs, attrs, {
+    name: 'saved',
+    controls: op.controlInputs,
+  });
   return made.outputs.slice(body.results.length);
 }

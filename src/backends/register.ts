@@ -1,6 +1,8 @@
 // The backends that come with the package, plugged in by name. Each is made when first asked for.
 
 import { registerBackend } from './backend.ts';
+import { cpuBackend } from './cpu/backend.ts';
 import { referenceBackend } from './reference/reference.ts';
 
+registerBackend('cpu', cpuBackend);
 registerBackend('reference', referenceBackend);

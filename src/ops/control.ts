@@ -4,61 +4,25 @@
 import { type Dim, minDim } from '../core/dim.ts';
 import { DTypeError, ShapeError, ValueError } from '../core/error.ts';
 import { type TensorType, typeToString } from '../core/type.ts';
-import type { Attrs, Func } from '../graph/func.ts';
+import { rejectAsync } from '../graph/current.ts';
+import type { Func } from '../graph/func.ts';
 import { getDefaultGraph } from '../graph/graph.ts';
 import type { Known } from '../graph/infer.ts';
-import { defineOp, type InferContext } from '../graph/op.ts';
+import { defineOp } from '../graph/op.ts';
 import type { Tensor } from '../graph/tensor.ts';
-import { alignCaptures, traceBody } from '../graph/trace.ts';
+import { branchNode, loopNode } from './control-nodes.ts';
+import {
+  checkCarry,
+  checkPredicate,
+  commonLength,
+  type LoopAttrs,
+  resultTypes,
+} from './control-rules.ts';
 import { inGraphOf, type OpOptions, type TensorLike, toTensor } from './convert.ts';
 import { sub } from './math.ts';
-import { flattenNest, leavesLike, type Nest, packAs } from './nest.ts';
+import { flattenNest, type Nest, packAs, type Structure } from './nest.ts';
 import { size as sizeAlong, squeeze } from './shape.ts';
 import { slice } from './slicing.ts';
-
-type LoopAttrs = {
-  readonly carries: number;
-  readonly xs: number;
-  readonly captured: number;
-  readonly body: Func;
-  readonly cond: Func | null;
-  readonly maxTrip: number | null;
-  readonly reverse: boolean;
-};
-
-function resultTypes(f: Func): TensorType[] {
-  return f.results.map((r) => f.nodes[r.node].types[r.port]);
-}
-
-/** The leading dim that all stacked inputs share, or undefined without any. */
-function commonLength(ctx: InferContext<LoopAttrs>): Dim | undefined {
-  const { carries, xs } = ctx.attrs;
-  let n: Dim | undefined;
-  for (const t of ctx.types.slice(carries, carries + xs)) {
-    if (t.shape.length === 0) {
-      throw new ShapeError(
-        'shape/rank',
-        'a loop over a scalar has no elements to go through. Stack the values first.',
-      );
-    }
-    n =
-      n === undefined
-        ? t.shape[0]
-        : ctx.equal(n, t.shape[0], 'all elements looped over must be equally many');
-  }
-  return n;
-}
-
-function checkPredicate(f: Func): void {
-  const [type, ...more] = resultTypes(f);
-  if (more.length > 0 || type?.dtype !== 'bool' || type.shape === null || type.shape.length > 0) {
-    const got = [type, ...more].map((t) => (t ? typeToString(t) : 'nothing')).join(' and ');
-    throw new DTypeError(
-      'control/predicate',
-      `the condition must give one bool scalar, it gives ${got}. Compare scalars: less(i, n).`,
-    );
-  }
-}
 
 export const loopOp = defineOp<LoopAttrs>({
   name: 'loop',
@@ -125,26 +89,6 @@ export const loopOp = defineOp<LoopAttrs>({
   form: { kind: 'loop' },
 });
 
-/** A carry keeps its type from turn to turn. */
-function checkCarry(ctx: InferContext<LoopAttrs>, i: number, after: TensorType): void {
-  const before = ctx.types[i];
-  const fail = (): never => {
-    throw new ShapeError(
-      'control/carry',
-      `loop variable ${i} must keep its type, it enters a turn as ${typeToString(before)} and leaves as ${typeToString(after)}. ` +
-        'Make the body return the type it was given.',
-    );
-  };
-  if (after.dtype !== before.dtype) fail();
-  if (after.shape === null) return;
-  if (after.shape.length !== before.shape.length) fail();
-  after.shape.forEach((d, a) => {
-    const want = before.shape[a];
-    if (typeof d === 'number' && typeof want === 'number' && d !== want) fail();
-    ctx.equal(want, d, `loop variable ${i} must keep its shape`);
-  });
-}
-
 type CondAttrs = { readonly branches: readonly Func[] };
 
 export const condOp = defineOp<CondAttrs>({
@@ -210,70 +154,7 @@ function refuseBoolean(p: unknown, op: string): void {
 /** What a callback returned, as a tensor; a predicate must be one already. */
 function predicate(p: TensorLike, op: string): Tensor {
   refuseBoolean(p, op);
-  return toTensor(p);
-}
-
-/** Adds a loop node over traced functions. */
-export function loopNode(
-  name: string,
-  inputs: { readonly carries: readonly Tensor[]; readonly xs: readonly Tensor[] },
-  body: (
-    t: Tensor,
-    carries: readonly Tensor[],
-    xs: readonly Tensor[],
-  ) => { carries: readonly Tensor[]; ys: readonly Tensor[] },
-  options: {
-    readonly cond?: (t: Tensor, carries: readonly Tensor[]) => Tensor;
-    readonly maxTrip?: number | null;
-    readonly reverse?: boolean;
-  } = {},
-): { carries: Tensor[]; ys: Tensor[] } {
-  const graph = getDefaultGraph();
-  const { carries, xs } = inputs;
-  const scope = graph.uniqueName(graph.scopedName(`${name}/body`));
-  const position: TensorType = { dtype: 'int32', shape: [] };
-  const held = carries.map((c) => c.type);
-  const slices = xs.map((x): TensorType => ({ dtype: x.dtype, shape: x.shape?.slice(1) ?? null }));
-  const traced = [
-    traceBody(scope, [position, ...held, ...slices], (t, ...rest) => {
-      const out = body(t, rest.slice(0, carries.length), rest.slice(carries.length));
-      return [...out.carries, ...out.ys];
-    }),
-  ];
-  const { cond } = options;
-  if (cond) {
-    const condScope = graph.uniqueName(graph.scopedName(`${name}/cond`));
-    traced.push(traceBody(condScope, [position, ...held], (t, ...rest) => [cond(t, rest)]));
-  }
-  const { funcs, captured } = alignCaptures(traced);
-  const attrs = {
-    carries: carries.length,
-    xs: xs.length,
-    captured: captured.length,
-    body: funcs[0],
-    cond: funcs[1] ?? null,
-    maxTrip: options.maxTrip ?? null,
-    reverse: options.reverse ?? false,
-  } as unknown as Attrs;
-  const op = graph.add('loop', [...carries, ...xs, ...captured], attrs, { name });
-  const outputs = op.outputs;
-  return { carries: outputs.slice(0, carries.length), ys: outputs.slice(carries.length) };
-}
-
-/** Adds a branch node over traced functions. */
-export function branchNode(
-  name: string,
-  selector: Tensor,
-  branches: readonly (() => readonly Tensor[])[],
-): Tensor[] {
-  const graph = getDefaultGraph();
-  const traced = branches.map((fn, i) => {
-    const scope = graph.uniqueName(graph.scopedName(`${name}/branch${i}`));
-    return traceBody(scope, [], fn);
-  });
-  const { funcs, captured } = alignCaptures(traced);
-  const attrs = { branches: funcs } as unknown as Attrs;
-  return graph.add('cond', [selector, ...captured], attrs, { name }).outputs;
+  return toTensor(rejectAsync(op, p));
 }
 
 /**
@@ -302,7 +183,8 @@ export function whileLoop<S extends Nest<TensorLike>>(
       options.name ?? 'while',
       { carries, xs: [] },
       (_, vars) => {
-        const next = leavesLike(body(packAs(structure, vars)), vars.length, 'whileLoop: the body');
+        const made = rejectAsync('whileLoop', body(packAs(structure, vars)));
+        const next = structure.leavesOf(made, 'whileLoop: the body');
         return { carries: next.map((x, i) => toTensor(x, vars[i].dtype)), ys: [] };
       },
       {
@@ -390,13 +272,13 @@ export function mapFn<E extends Nest<TensorLike>>(
   const { leaves, structure } = flattenNest(elems);
   return inGraphOf(leaves, () => {
     const xs = leaves.map((x) => toTensor(x));
-    let result: ReturnType<typeof flattenNest>['structure'] | undefined;
+    let result: Structure | undefined;
     const { ys } = loopNode(options.name ?? 'map', { carries: [], xs }, (_, __, elem) => {
-      const out = flattenNest(fn(packAs(structure, elem)));
+      const out = flattenNest(rejectAsync('mapFn', fn(packAs(structure, elem))));
       result = out.structure;
       return { carries: [], ys: out.leaves.map((x) => toTensor(x)) };
     });
-    return (result as { pack(t: readonly Tensor[]): Nest<Tensor> }).pack(ys);
+    return (result as Structure).pack(ys);
   });
 }
 
@@ -414,6 +296,7 @@ function carry(
     let first: Tensor[] | undefined;
     if (!given) {
       // Without an initializer the first element is it, and the loop goes through the others.
+      xs.forEach((x) => needAxis(x, op));
       first = xs.map((x) => edge(x, options.reverse ?? false));
       xs = xs.map((x) => others(x, options.reverse ?? false));
     }
@@ -423,16 +306,25 @@ function carry(
       options.name ?? op,
       { carries: start, xs },
       (_, acc, elem) => {
-        const made = fn(packAs(structure, acc), packAs(over.structure, elem));
-        const next = leavesLike(made, acc.length, `${op}: the function`).map((x, i) =>
-          toTensor(x, acc[i].dtype),
-        );
+        const made = rejectAsync(op, fn(packAs(structure, acc), packAs(over.structure, elem)));
+        const next = structure
+          .leavesOf(made, `${op}: the function`)
+          .map((x, i) => toTensor(x, acc[i].dtype));
         return { carries: next, ys: stack ? next : [] };
       },
       { reverse: options.reverse ?? false },
     );
     return { first, ys: out.ys, last: out.carries, structure };
   });
+}
+
+/** Without an initializer elements are taken apart, which takes a known rank. */
+function needAxis(x: Tensor, op: string): void {
+  if (x.rank !== null && x.rank > 0) return;
+  throw new ShapeError(
+    'shape/rank',
+    `${op}: ${x} can not be taken apart along a leading axis${x.rank === 0 ? ', it is a scalar' : ', its rank is unknown'}. Reshape it, or pass an initializer.`,
+  );
 }
 
 /** The first (or last) slice along the leading axis. */
@@ -495,22 +387,16 @@ function branches<R extends Nest<TensorLike>>(
   fns: readonly (() => R)[],
 ): Packed<R> {
   return inGraphOf([selector], () => {
-    let structure: ReturnType<typeof flattenNest>['structure'] | undefined;
+    let structure: Structure | undefined;
     const outs = branchNode(
       name,
       selector,
       fns.map((fn) => () => {
-        const made = flattenNest(fn());
-        structure ??= made.structure;
-        if (made.leaves.length !== structure.size) {
-          throw new ValueError(
-            'control/structure',
-            `${name}: the branches return ${structure.size} and ${made.leaves.length} values. Return the same structure from all.`,
-          );
-        }
-        return made.leaves.map((x) => toTensor(x));
+        const made = rejectAsync(name, fn());
+        structure ??= flattenNest(made).structure;
+        return structure.leavesOf(made, `${name}: a branch`).map((x) => toTensor(x));
       }),
     );
-    return packAs(structure as NonNullable<typeof structure>, outs);
+    return packAs(structure as Structure, outs);
   });
 }

@@ -7,7 +7,9 @@ import { verifyFunc } from '../graph/verify.ts';
 import { csePass } from './cse.ts';
 import { expandPass } from './expand.ts';
 import { foldPass } from './fold.ts';
+import { hoistPass } from './hoist.ts';
 import type { Pass } from './pass.ts';
+import { pruneLoopsPass } from './prune-loops.ts';
 import { simplifyPass } from './simplify.ts';
 import { versionsPass } from './versions.ts';
 
@@ -26,6 +28,8 @@ export const STAGES: readonly Stage[] = [
   { name: 'fold', pass: foldPass },
   { name: 'simplify', pass: simplifyPass },
   { name: 'cse', pass: csePass },
+  { name: 'hoist', pass: hoistPass },
+  { name: 'prune', pass: pruneLoopsPass },
   { name: 'versions', pass: versionsPass, required: true },
 ];
 

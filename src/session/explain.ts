@@ -9,6 +9,7 @@ import { printFunc } from '../graph/print.ts';
 import { visit } from '../graph/walk.ts';
 import { printKernel } from '../kernel/print.ts';
 import { cutFunc } from '../passes/cut.ts';
+import { mergeLoops } from '../passes/merge-loops.ts';
 import type { PassOptions } from '../passes/pipeline.ts';
 import { unifySizes } from '../passes/sizes.ts';
 import type { BufferView, Plan, Step } from '../plan/types.ts';
@@ -38,7 +39,7 @@ export function explainProgram(
     flat.effects,
     targets.map((t) => ({ refs: t.refs, name: t.name, type: t.tensor.type })),
   );
-  const program = new Program(unifySizes(cut), device, options);
+  const program = new Program(unifySizes(mergeLoops(cut)), device, options);
   const out: string[] = ['# function', printFunc(program.func), ''];
   const plan = program.plan(
     program.pairs.map(() => 'eq'),

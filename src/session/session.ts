@@ -19,6 +19,7 @@ import { type TensorType, tensorType } from '../core/type.ts';
 import { type Graph, getDefaultGraph } from '../graph/graph.ts';
 import { refKey } from '../graph/walk.ts';
 import { cutFunc } from '../passes/cut.ts';
+import { mergeLoops } from '../passes/merge-loops.ts';
 import type { PassOptions } from '../passes/pipeline.ts';
 import { unifySizes } from '../passes/sizes.ts';
 import { explainProgram } from './explain.ts';
@@ -46,7 +47,7 @@ export interface SessionOptions {
   readonly memoryLimit?: number;
   /** `false` gives every node a kernel and every value a buffer. */
   readonly fuse?: boolean;
-  /** Names of passes to leave out: `stabilise`, `fold`, `simplify`, `cse`. */
+  /** Names of passes to leave out: `stabilise`, `fold`, `simplify`, `cse`, `hoist`, `prune`. */
   readonly disablePasses?: readonly string[];
   /** Check each function after each pass (slow; for debugging the compiler). */
   readonly verify?: boolean;
@@ -337,7 +338,7 @@ export class Session {
         flat.effects,
         feeds.map((f) => ({ refs: f.refs, name: f.name, type: feedType(f) })),
       );
-      program = new Program(unifySizes(cut), this.device, this.options);
+      program = new Program(unifySizes(mergeLoops(cut)), this.device, this.options);
       this.programs.set(key, program);
     }
     return program;

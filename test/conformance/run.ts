@@ -131,7 +131,7 @@ export const CONTENDERS: readonly Contender[] = [
     options: {
       backend: 'cpu',
       fuse: false,
-      disablePasses: ['stabilise', 'fold', 'simplify', 'cse'],
+      disablePasses: ['stabilise', 'fold', 'simplify', 'cse', 'hoist', 'prune'],
     },
   },
 ];

@@ -191,6 +191,19 @@ describe('elementwise kernels', () => {
     check(test, [300, 171, 1, 1]);
   });
 
+  it('collapses what divides the joint index', () => {
+    const both = at([di, dj], [a, b]);
+    const bits = binary('mulhiu', i32(-766435501), dimValue(floorDiv(both, 4)));
+    const joint = kernelOf(nest([i, j], 'grid', [store('b0', both, bits)]), [['i32', a, b]]);
+    checkAll(joint, 2);
+    expect(text(joint).match(/for /g)).toHaveLength(2);
+    const apart = kernelOf(
+      nest([i, j], 'grid', [store('b0', both, add(bits, dimValue(floorDiv(di, 2))))]),
+      [['i32', a, b]],
+    );
+    checkAll(apart, 2);
+  });
+
   it('broadcasts rows and columns', () => {
     const value = add(
       ld('b1', [di, dj], [a, b]),
@@ -245,6 +258,31 @@ describe('elementwise kernels', () => {
       ['f32', a],
     ]);
     checkAll(shift, 1);
+  });
+
+  it('vectorises guarded reads whose guard is the same in all lanes', () => {
+    const above = subDim(di, 1);
+    const pad = select(
+      compare('ge', dimValue(above), i32(0)),
+      ld('b1', [above, dj], [a, b]),
+      select(
+        compare('gt', dimValue(a), i32(3)),
+        ld('b2', [subDim(a, 4), dj], [a, b]),
+        f32(7),
+        true,
+      ),
+      true,
+    );
+    const test = kernelOf(
+      nest([i, j], 'grid', [store('b0', at([di, dj], [a, b]), mul(pad, add(pad, f32(1))))]),
+      [
+        ['f32', a, b],
+        ['f32', a, b],
+        ['f32', a, b],
+      ],
+    );
+    checkAll(test, 2);
+    expect(text(test)).toContain('b1x4[');
   });
 
   it('transposes', () => {
@@ -602,5 +640,71 @@ describe('other kernels', () => {
     const test = kernelOf(nest([i], 'grid', [store('b0', di, f32(1))]), [['f32', a]]);
     check(test, [40001, 1, 1, 1]);
     expect(printKernel(schedule(test))).toBe(printKernel(schedule(test)));
+  });
+});
+
+describe('random kernels', () => {
+  const pick = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)];
+  const sizes = [a, b, c];
+
+  /** A kernel over up to three grid axes and perhaps a reduction, with random layouts. */
+  function randomCase(): Case {
+    const axes = [i, j, k].slice(0, 1 + Math.floor(random() * 3));
+    const red = axis('r0', d);
+    const buffers: [ScalarType, ...Dim[]][] = [['f32', ...axes.map((x) => x.extent!)]];
+    const order = [...axes].sort(() => random() - 0.5);
+    if (random() < 0.3) buffers[0] = ['f32', ...order.map((x) => x.extent!)];
+    else order.splice(0, order.length, ...axes);
+    const leaf = (from: readonly Sym[]): Expr => {
+      if (random() < 0.15) return cast('f32', dimValue(symDim(pick(from))));
+      const used = from.filter(() => random() < 0.75);
+      if (random() < 0.3) used.sort(() => random() - 0.5);
+      const shape = used.map((x) => x.extent!);
+      const type = pick<ScalarType>(['f32', 'f32', 'f32', 'i32', 'bool']);
+      buffers.push([type, ...shape]);
+      return cast('f32', load(`b${buffers.length - 1}`, type, at(used.map(symDim), shape)));
+    };
+    const tree = (depth: number, from: readonly Sym[]): Expr => {
+      if (depth === 0) return leaf(from);
+      const [x, y] = [tree(depth - 1, from), tree(depth - 1, from)];
+      const kind = random();
+      if (kind < 0.2) return select(compare('lt', x, y), y, mul(x, f32(0.5)));
+      if (kind < 0.3) return unary('tanh', x);
+      return binary(pick<BinaryOp>(['add', 'sub', 'mul', 'max', 'min']), x, y);
+    };
+    const where = at(
+      order.map(symDim),
+      order.map((x) => x.extent!),
+    );
+    const depth = Math.floor(random() * 3);
+    if (random() < 0.4) {
+      return kernelOf(nest(axes, 'grid', [store('b0', where, tree(depth, axes))]), buffers);
+    }
+    const op = pick<Combine['op']>(['add', 'max', 'min']);
+    const value =
+      random() < 0.5
+        ? mul(leaf([...axes, red]), leaf([...axes, red]))
+        : tree(depth, [...axes, red]);
+    const body = [
+      ...reduce('acc0', op, f32(0), [red], value),
+      store('b0', where, add(varRef('acc0', 'f32'), tree(random() < 0.5 ? 0 : 1, axes))),
+    ];
+    return kernelOf(nest(axes, 'grid', body), buffers);
+  }
+
+  it('computes the same', () => {
+    state = 12345;
+    for (let n = 0; n < 150; n++) {
+      const test = randomCase();
+      const tiled = schedule(test);
+      for (let t = 0; t < 6; t++) {
+        const small = [...sizes, d].map(() => pick([0, 1, 2, 3, 4, 5, 7, 8, 9, 17]));
+        check(test, small, 2e-4, tiled);
+      }
+      const large = [...sizes, d].map(() => pick([3, 5, 12]));
+      large[Math.floor(random() * 4)] = pick([33, 70, 130]);
+      large[Math.floor(random() * 4)] = pick([33, 70, 130]);
+      check(test, large, 1e-3, tiled);
+    }
   });
 });

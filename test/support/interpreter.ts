@@ -232,3 +232,19 @@ export function interpreterBackend(
     open: () => new InterpreterDevice(runner, transform),
   };
 }
+
+/** A backend of the interpreter that shows each launch to `see`, which must call `run`. */
+export function launchRecorder(
+  see: (kernel: Kernel, buffers: TypedArray[], params: number[], run: () => void) => void,
+): Backend {
+  const runner: KernelRunner = (kernel, buffers, params, onFail) => {
+    see(kernel, buffers, params, () => {
+      interpretKernel(kernel, buffers as Float32Array[], params, { onFail });
+    });
+  };
+  return {
+    name: 'recorder',
+    capabilities: { sync: true, kernels: true },
+    open: () => new InterpreterDevice(runner, (k) => k),
+  };
+}

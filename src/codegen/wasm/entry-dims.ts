@@ -50,6 +50,11 @@ export class DimEmitter {
     });
   }
 
+  /** Calls the helper of a function of dims on the two values on the stack. */
+  pushCall(f: FunctionBuilder, fn: Exclude<DimFn, 'ne1'>): void {
+    f.op('call', this.#helper(fn));
+  }
+
   #atom(f: FunctionBuilder, atom: Atom, sym: PushSym): void {
     if (atom.kind === 'sym') {
       sym(f, atom.id);

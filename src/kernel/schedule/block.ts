@@ -6,7 +6,6 @@ import {
   addDim,
   type Dim,
   makeSym,
-  mentions,
   type Sym,
   splitAffine,
   substituteDim,
@@ -29,8 +28,9 @@ import {
   varRef,
 } from '../expr.ts';
 import type { ForStmt, Stmt } from '../ir.ts';
-import { ifStmt, mapExpr, rebuild, walkExprs } from '../rewrite.ts';
+import { ifStmt, mapExpr, rebuild } from '../rewrite.ts';
 import { letStmt, type Names, setStmt, storeStmt } from './build.ts';
+import { explicitGuards, readsMemory } from './guards.ts';
 import { COL, Dependence, ROW } from './vary.ts';
 
 /** The shape of a block. Without `col` nothing is made a vector. */
@@ -68,9 +68,13 @@ export function blockOf(
   names: Names,
   outside: Outside = new Map(),
 ): { stmts: Stmt[]; cost: BlockCost } | undefined {
-  const blocker = new Blocker(body, shape, names, outside);
+  const seeds = new Map<string, number>(outside);
+  if (shape.row !== undefined && shape.rows > 1) seeds.set(shape.row, ROW);
+  if (shape.col !== undefined) seeds.set(shape.col, COL);
+  const open = explicitGuards(body, new Dependence(seeds, body), names);
+  const blocker = new Blocker(shape, names, new Dependence(seeds, open), outside);
   try {
-    return { stmts: blocker.block(body), cost: blocker.cost };
+    return { stmts: blocker.block(open), cost: blocker.cost };
   } catch (e) {
     if (e instanceof Unfit) return undefined;
     throw e;
@@ -96,13 +100,10 @@ class Blocker {
   /** Locals that may be set: those of the body and those declared for it outside. */
   private readonly locals: Set<string>;
 
-  constructor(body: readonly Stmt[], shape: BlockShape, names: Names, outside: Outside) {
+  constructor(shape: BlockShape, names: Names, dep: Dependence, outside: Outside) {
     this.shape = shape;
     this.names = names;
-    const seeds = new Map<string, number>(outside);
-    if (shape.row !== undefined && shape.rows > 1) seeds.set(shape.row, ROW);
-    if (shape.col !== undefined) seeds.set(shape.col, COL);
-    this.dep = new Dependence(seeds, body);
+    this.dep = dep;
     this.locals = new Set(outside.keys());
   }
 
@@ -171,8 +172,17 @@ class Blocker {
 
   private loop(s: ForStmt): Stmt {
     if (this.dep.dim(s.start) | this.dep.dim(s.end)) unfit('a range depends on the axis');
-    const { combine: _, ...plain } = s;
-    return { ...plain, body: this.block(s.body) };
+    const { combine, ...plain } = s;
+    const body = this.block(s.body);
+    if (!combine || this.shape.col !== undefined) return { ...plain, body };
+    const all = combine.flatMap((c) => {
+      const mask = this.dep.marks.get(c.variable) ?? 0;
+      return this.copies(mask).map(({ r, u }) => ({
+        ...c,
+        variable: copyName(c.variable, mask, r, u),
+      }));
+    });
+    return { ...plain, combine: all, body };
   }
 
   private copies(mask: number): Copy[] {
@@ -324,14 +334,6 @@ class Blocker {
 
 const LANES = [0, 1, 2, 3] as const;
 
-function readsMemory(e: Expr): boolean {
-  let found = false;
-  walkExprs([e], (x) => {
-    found ||= x.op === 'load';
-  });
-  return found;
-}
-
 /** Visits nodes from the root; `visit` says whether to stay away from the operands. */
 function mapTop(root: Expr, visit: (e: Expr) => boolean): void {
   const seen = new Set<Expr>();
@@ -353,7 +355,3 @@ function surelyEvaluated(root: Expr): Set<Expr> {
   });
   return out;
 }
-
-/** Whether an axis occurs in a list of dims. */
-export const usesAxis = (dims: readonly Dim[], id: string): boolean =>
-  dims.some((d) => mentions(d, id));

@@ -43,13 +43,21 @@ function joined(outer: ForStmt, names: Names): ForStmt | undefined {
     if (s.id === outer.axis.id) return floorDiv(at, inner.end);
     return s.id === inner.axis.id ? modDim(at, inner.end) : undefined;
   });
-  if (splits(body, axis.id)) return undefined;
+  if (splits(body, axis.id, inner.end)) return undefined;
   return forLoop(axis, 0, end, 1, outer.role, body, outer.combine);
 }
 
-/** Whether a division or the like of the symbol is left somewhere. */
-function splits(stmts: readonly Stmt[], id: string): boolean {
-  const inAtom = (a: Atom): boolean => a.kind === 'fn' && a.args.some((x) => mentions(x, id));
+/**
+ * Whether some index needs the two loops apart: a quotient or remainder by the inner extent (or a
+ * multiple) is left. Other divisions were there before, of both indices together.
+ */
+function splits(stmts: readonly Stmt[], id: string, extent: Dim): boolean {
+  const inAtom = (a: Atom): boolean => {
+    if (a.kind !== 'fn' || !a.args.some((x) => mentions(x, id))) return false;
+    const divides = a.fn === 'floordiv' || a.fn === 'mod';
+    if (!divides || mentions(a.args[1], id)) return true;
+    return modDim(a.args[1], extent) === 0 || inDim(a.args[0]);
+  };
   const inDim = (d: Dim): boolean =>
     typeof d !== 'number' && d.terms.some((t) => t.atoms.some(inAtom));
   let found = false;

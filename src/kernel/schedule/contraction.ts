@@ -2,11 +2,12 @@
 // a row axis and the other on a column axis of the grid, whatever is done with the sum after that.
 // Invariant: what does not fit exactly is left to the generic schedule.
 
-import { type Dim, floorDiv, maxDim, mentions, type Sym } from '../../core/dim.ts';
+import { type Dim, floorDiv, maxDim, mentions, minDim, mulDim, type Sym } from '../../core/dim.ts';
 import type { Expr } from '../expr.ts';
 import type { ForStmt, Stmt } from '../ir.ts';
-import { collectExprSyms, mapExpr, rebuild, walkExprs, walkStmts } from '../rewrite.ts';
+import { collectExprSyms, walkExprs, walkStmts } from '../rewrite.ts';
 import { isPlain, type Names, type Nest } from './build.ts';
+import { termsOf } from './columns.ts';
 import { type Contraction, emitProduct, TILE_COLS, TILE_ROWS } from './gemm.ts';
 import { accumulatorsOf } from './reduce.ts';
 import { type Chunking, tileGrid } from './tile.ts';
@@ -25,7 +26,10 @@ export function scheduleContraction(
   const { row, col, sum } = product;
   const chunking = (l: ForStmt): Chunking => {
     if (l === row) return { fixed: TILE_ROWS };
-    return l === col ? { fixed: TILE_COLS } : { grain: 1 };
+    if (l !== col) return { grain: 1 };
+    // Half as wide where that makes a second tile, so that two threads can share a small product.
+    const halves = minDim(2, maxDim(1, floorDiv(l.end, TILE_COLS)));
+    return { fixed: mulDim(TILE_COLS / 2, halves) };
   };
   // Rows and columns count last, so that other axes share what the two leave of the budget.
   const others = nest.loops.filter((l) => l !== row && l !== col);
@@ -48,7 +52,7 @@ export function contractionOf(nest: Nest): Contraction | undefined {
     return undefined;
   }
   if (!accumulatorsOf(loop.body, loop.combine)) return undefined;
-  const term = inlined(loop.body, init.name);
+  const term = termsOf(loop.body)?.get(init.name);
   if (term?.op !== 'binary' || term.fn !== 'mul' || !simple(epilogue)) return undefined;
   const [x, y] = term.args;
   if (!closed([x, y], nest, loop)) return undefined;
@@ -62,20 +66,6 @@ export function contractionOf(nest: Nest): Contraction | undefined {
       const row = nest.loops.findLast((l) => uses(left, l) && !uses(right, l));
       if (!row || !uses(left, loop) || !uses(right, loop)) continue;
       return { row, col, sum: loop, left, right, init, epilogue };
-    }
-  }
-  return undefined;
-}
-
-/** The one value that a body adds to its accumulator, without the lets in between. */
-function inlined(body: readonly Stmt[], acc: string): Expr | undefined {
-  const lets = new Map<string, Expr>();
-  const expand = (e: Expr): Expr =>
-    mapExpr(e, (x, args) => (x.op === 'let' && lets.get(x.name)) || rebuild(x, args));
-  for (const s of body) {
-    if (s.kind === 'let') lets.set(s.name, expand(s.value));
-    else if (s.kind === 'set' && s.value.op === 'binary') {
-      return s.value.args.map(expand).find((e) => !(e.op === 'var' && e.name === acc));
     }
   }
   return undefined;

@@ -11,6 +11,7 @@ import {
   minDim,
   mulDim,
   type Sym,
+  splitAffine,
   subDim,
   symDim,
 } from '../../core/dim.ts';
@@ -50,14 +51,16 @@ export interface Contraction {
   readonly epilogue: readonly Stmt[];
 }
 
-/** The rows and columns of a tile: small enough that two threads share evenly. */
+/** The most rows and columns of a tile. */
 export const TILE_ROWS = 64;
-export const TILE_COLS = 32;
+export const TILE_COLS = 64;
 
 /** The length of sum for which a panel fits the first cache. */
 const PANEL_LENGTH = 256;
 const PANEL_WIDTH = 8;
 const BLOCK_ROWS = 4;
+/** Fewer rows than these are not worth a packed panel. */
+const FEW_ROWS = 4;
 
 /** The loops of a tile and what they contain, as the generic schedule sees them. */
 export interface TiledNest {
@@ -70,7 +73,7 @@ export interface TiledNest {
 export function emitProduct(product: Contraction, nest: TiledNest, names: Names): Stmt[] {
   const { loops, ranges, body } = nest;
   const rows = ranges[loops.length - 2];
-  const few = compare('lt', dimValue(subDim(rows.end, rows.start)), dimValue(BLOCK_ROWS));
+  const few = compare('lt', dimValue(subDim(rows.end, rows.start)), dimValue(FEW_ROWS));
   const plain = emitGrid(loops, ranges, planGrid(loops, body, names, { rows: false }), names);
   let packed = new Product(product, rows, ranges[loops.length - 1], names).stmts();
   for (let k = loops.length - 3; k >= 0; k--) {
@@ -88,8 +91,10 @@ class Product {
   private readonly names: Names;
   private readonly panel: string;
   private readonly partial: string;
-  /** Holds the left factor where computing it costs more than reading it; else undefined. */
+  /** Holds the left factor where computing or finding it costs more than reading it. */
   private readonly held: string | undefined;
+  /** Whether `held` has the rows of the left factor side by side, as memory has. */
+  private readonly heldAcross: boolean;
   private readonly block: Sym;
   private readonly strip: Sym;
   private readonly depth: Sym;
@@ -101,7 +106,10 @@ class Product {
     this.names = names;
     this.panel = names.fresh('panel');
     this.partial = names.fresh('partial');
-    this.held = p.left.op === 'load' ? undefined : names.fresh('left');
+    const { left, row, sum } = p;
+    const rowMajor = left.op === 'load' && strideOf(left.index, sum) === 1;
+    this.held = rowMajor ? undefined : names.fresh('left');
+    this.heldAcross = left.op === 'load' && strideOf(left.index, row) === 1;
     this.block = makeSym(names.fresh('kb'));
     this.strip = makeSym(names.fresh('jb'));
     this.depth = makeSym(names.fresh('kk'));
@@ -131,11 +139,25 @@ class Product {
   /** Computes the left factor of the tile's rows for one stretch of the sum. */
   private holdLeft(length: Dim): Stmt[] {
     const { p } = this;
-    const at = addDim(mulDim(this.rowIn(), PANEL_LENGTH), symDim(this.depth));
-    const value = this.factor(p.left, {});
-    const inner = forLoop(this.depth, 0, length, 1, 'lane', [storeStmt(this.held!, at, value)]);
+    const store = storeStmt(this.held!, this.heldAt(0), this.factor(p.left, {}));
+    const { axis } = p.row;
+    const { start, end } = this.rows;
+    if (this.heldAcross) {
+      const inner = forLoop(axis, start, end, 1, 'lane', [store]);
+      const body = strip(inner, this.names) ?? [inner];
+      return [forLoop(this.depth, 0, length, 1, 'serial', body)];
+    }
+    const inner = forLoop(this.depth, 0, length, 1, 'lane', [store]);
     const body = strip(inner, this.names) ?? [inner];
-    return [forLoop(p.row.axis, this.rows.start, this.rows.end, 1, 'serial', body)];
+    return [forLoop(axis, start, end, 1, 'serial', body)];
+  }
+
+  /** Where `held` has the value `r` rows down. */
+  private heldAt(r: number): Dim {
+    const row = addDim(this.rowIn(), r);
+    const depth = symDim(this.depth);
+    if (this.heldAcross) return addDim(mulDim(depth, TILE_ROWS), row);
+    return addDim(mulDim(row, PANEL_LENGTH), depth);
   }
 
   /** Copies a panel of the right factor, zero beyond the last column. */
@@ -212,8 +234,7 @@ class Product {
   private left(r: number): Expr {
     const { p, held } = this;
     if (held === undefined) return this.factor(p.left, { row: addDim(symDim(p.row.axis), r) });
-    const row = mulDim(addDim(this.rowIn(), r), PANEL_LENGTH);
-    return load(held, 'f32', addDim(row, symDim(this.depth)));
+    return load(held, 'f32', this.heldAt(r));
   }
 
   /** Reads the sums from the scratch tile and goes on as the kernel says. */
@@ -255,6 +276,10 @@ class Product {
   private place(row: Dim, column: Dim): Dim {
     return addDim(mulDim(row, TILE_COLS), column);
   }
+}
+
+function strideOf(index: Dim, loop: ForStmt): Dim | undefined {
+  return splitAffine(index, loop.axis.id)?.coef;
 }
 
 function scratch(name: string, length: number, body: readonly Stmt[]): Stmt {

@@ -19,12 +19,26 @@ export interface GridPlan {
   readonly point: readonly Stmt[];
   /** Absent: point by point. */
   readonly shape?: BlockShape;
+  /** What is done at `rows` points of an axis at once, if there is no shape. */
+  readonly several?: {
+    readonly row: string;
+    readonly rows: number;
+    readonly stmts: readonly Stmt[];
+  };
 }
 
 /** Chooses the schedule of a grid. */
-export function planGrid(loops: readonly ForStmt[], body: readonly Stmt[], names: Names): GridPlan {
+export function planGrid(
+  loops: readonly ForStmt[],
+  body: readonly Stmt[],
+  names: Names,
+  allow: { readonly rows: boolean } = { rows: true },
+): GridPlan {
   const inner = vectoriseInner(body, names);
-  if (inner.hits > 0) return { point: inner.stmts };
+  if (inner.hits > 0) {
+    const several = allow.rows ? severalRows(loops, body, names) : undefined;
+    return { point: inner.stmts, ...(several ? { several } : {}) };
+  }
   for (let k = loops.length - 1; k >= 0; k--) {
     const col = loops[k].axis.id;
     const block = blockOf(body, { rows: 1, col, vectors: 1 }, names);
@@ -44,10 +58,40 @@ export function planGrid(loops: readonly ForStmt[], body: readonly Stmt[], names
   return { point: body };
 }
 
+/** Cheap reductions of several rows at once, which share the turns of the loop. */
+function severalRows(
+  loops: readonly ForStmt[],
+  body: readonly Stmt[],
+  names: Names,
+): GridPlan['several'] {
+  const rows = 4;
+  const row = loops[loops.length - 1].axis.id;
+  let cheap = true;
+  walkStmts(body, (s) => {
+    if (s.kind !== 'for') return;
+    cheap &&= s.role === 'reduce' && s.combine?.length === 1 && s.body.length === 1;
+    for (const t of s.body) {
+      let ops = 0;
+      walkExprs(exprsOf(t), (e) => {
+        if ('args' in e) ops++;
+      });
+      cheap &&= ops <= 4;
+    }
+  });
+  const block = cheap ? blockOf(body, { row, rows, vectors: 1 }, names) : undefined;
+  const inner = block && vectoriseInner(block.stmts, names);
+  return inner && inner.hits > 0 ? { row, rows, stmts: inner.stmts } : undefined;
+}
+
 /** The chunks of an axis that suit a plan. */
-export function chunkingOf(plan: GridPlan, loop: ForStmt): Chunking {
-  const { shape } = plan;
+export function chunkingOf(plan: GridPlan, loop: ForStmt, last: boolean): Chunking {
+  const { shape, several } = plan;
+  if (several?.row === loop.axis.id) return { grain: several.rows };
   if (!shape) return { grain: 1 };
+  if (shape.col === undefined) {
+    if (loop.axis.id === shape.row) return { fixed: 64 };
+    return last ? { fixed: 128 } : { grain: 1 };
+  }
   if (loop.axis.id === shape.row) return { grain: 4 * shape.rows };
   if (loop.axis.id !== shape.col) return { grain: 1 };
   return { grain: Math.max(16, 4 * shape.vectors) };
@@ -121,39 +165,45 @@ export function emitGrid(
   plan: GridPlan,
   names: Names,
 ): Stmt[] {
-  const { shape, point: body } = plan;
+  const { shape, several, point: body } = plan;
   const at = (id: string | undefined): number => loops.findIndex((l) => l.axis.id === id);
   const col = at(shape?.col);
-  const row = at(shape?.row);
-  const out: Stmt[] = [];
-  let inside: Stmt[] = [];
-  if (!shape) inside = [...body];
-  else {
-    const rows = (vectors: number): Stmt[] => {
-      const make = (r: number): Stmt[] => {
-        if (vectors === 0 && r === 1) return [...body];
-        const c = vectors > 0 ? { col: shape.col } : {};
-        const one: BlockShape = { ...c, row: shape.row, rows: r, vectors: Math.max(1, vectors) };
-        const block = blockOf(body, one, names);
-        invariant(block, 'a block of the plan fits the body in every size');
-        return block.stmts;
-      };
-      if (row < 0) return make(1);
-      return steps(loops[row], ranges[row], [shape.rows, 1], (n) => make(n), names);
-    };
-    if (col < 0) inside = rows(0);
-    else {
-      const widths = shape.vectors > 1 ? [4 * shape.vectors, 4, 1] : [4, 1];
-      inside = steps(loops[col], ranges[col], widths, (n) => rows(Math.floor(n / 4)), names);
+  const row = at(several?.row ?? shape?.row);
+  const others = (stmts: readonly Stmt[]): Stmt[] => {
+    let out = [...stmts];
+    for (let k = loops.length - 1; k >= 0; k--) {
+      if (k === col || k === row) continue;
+      const { axis, role } = loops[k];
+      out = [forLoop(axis, ranges[k].start, ranges[k].end, 1, role, out)];
     }
+    return out;
+  };
+  let inside: Stmt[] = [];
+  if (several) {
+    const { rows, stmts } = several;
+    inside = steps(loops[row], ranges[row], [rows, 1], (n) => (n > 1 ? stmts : body), names);
+  } else if (!shape) inside = [...body];
+  else {
+    const block = (rows: number, vectors: number): Stmt[] => {
+      if (vectors === 0 && rows === 1) return [...body];
+      const lanes = vectors > 0 ? { col: shape.col } : {};
+      const part = { ...lanes, row: shape.row, rows, vectors: Math.max(1, vectors) };
+      const made = blockOf(body, part, names);
+      invariant(made, 'a block of the plan fits the body in every size');
+      return made.stmts;
+    };
+    if (col < 0) {
+      // The other axes run inside: each line of memory that several rows share is soon used up.
+      return steps(loops[row], ranges[row], [shape.rows, 1], (n) => others(block(n, 0)), names);
+    }
+    const rows = (vectors: number): Stmt[] => {
+      if (row < 0) return block(1, vectors);
+      return steps(loops[row], ranges[row], [shape.rows, 1], (n) => block(n, vectors), names);
+    };
+    const widths = shape.vectors > 1 ? [4 * shape.vectors, 4, 1] : [4, 1];
+    inside = steps(loops[col], ranges[col], widths, (n) => rows(Math.floor(n / 4)), names);
   }
-  for (let k = loops.length - 1; k >= 0; k--) {
-    if (k === col || k === row) continue;
-    const { axis, role } = loops[k];
-    inside = [forLoop(axis, ranges[k].start, ranges[k].end, 1, role, inside)];
-  }
-  out.push(...inside);
-  return out;
+  return others(inside);
 }
 
 /** A range in steps of the first width, what is left in steps of the next, and so on. */

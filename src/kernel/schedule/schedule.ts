@@ -3,10 +3,11 @@
 // Invariant: the result computes what the kernel does; only reductions with `combine` may round
 // differently, and in the same way for any number of threads.
 
-import { floorDiv, makeSym, maxDim, mentions } from '../../core/dim.ts';
+import { type Dim, floorDiv, makeSym, maxDim, mentions } from '../../core/dim.ts';
 import type { ForStmt, Kernel, Stmt, TiledKernel } from '../ir.ts';
 import { isPlain, Names, type Nest, nestOf } from './build.ts';
 import { collapse } from './collapse.ts';
+import { scheduleColumns } from './columns.ts';
 import { scheduleContraction } from './contraction.ts';
 import { chunkingOf, emitGrid, planGrid } from './grid.ts';
 import { vectoriseInner } from './inner.ts';
@@ -22,13 +23,22 @@ export function scheduleCpu(kernel: Kernel): TiledKernel {
     return { ...kernel, body: vectoriseInner(body, names).stmts, tile, tiles: 1 };
   }
   const params = new Set(kernel.params.map((p) => p.id));
-  const special = scheduleContraction(nest, tile, names);
-  if (special) return { ...kernel, ...special, tile };
+  const budgetOf = (work: number): Dim => maxDim(1, floorDiv(work, turnsOf(nest.body, params)));
+  const product = scheduleContraction(nest, tile, names);
+  if (product) return { ...kernel, ...product, tile };
   const plan = planGrid(nest.loops, nest.body, names);
+  const columns = scheduleColumns(nest, plan, budgetOf(2 * TILE_WORK), tile, names);
+  if (columns) return { ...kernel, ...columns, tile };
   // Blocks of rows use what they read several times, which larger tiles let them do.
   const work = plan.shape?.row === undefined ? TILE_WORK : 8 * TILE_WORK;
-  const budget = maxDim(1, floorDiv(work, turnsOf(nest.body, params)));
-  const tiling = tileGrid(nest.loops, (l) => chunkingOf(plan, l), budget, tile, names);
+  const last = nest.loops[nest.loops.length - 1];
+  const tiling = tileGrid(
+    nest.loops,
+    (l) => chunkingOf(plan, l, l === last),
+    budgetOf(work),
+    tile,
+    names,
+  );
   const loops = emitGrid(nest.loops, tiling.ranges, plan, names);
   return { ...kernel, body: [...tiling.prelude, ...loops], tile, tiles: tiling.tiles };
 }

@@ -33,7 +33,7 @@ export interface Tiling {
 }
 
 /** How long the chunks of an axis are: a multiple of `grain` that follows the budget, or `fixed`. */
-export type Chunking = { readonly grain: number } | { readonly fixed: number };
+export type Chunking = { readonly grain: number } | { readonly fixed: Dim };
 
 /** The points a tile should have when a point costs next to nothing. */
 export const TILE_WORK = 16384;

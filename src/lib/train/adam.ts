@@ -3,11 +3,17 @@
 //   w ← w - rate_t · m / (sqrt(v) + ε).
 
 import { invariant } from '../../core/error.ts';
+import { type Graph, getDefaultGraph } from '../../graph/graph.ts';
 import type { Tensor } from '../../graph/tensor.ts';
 import type { TensorLike } from '../../ops/convert.ts';
 import { add, div, mul, sqrt, square, sub } from '../../ops/math.ts';
 import { type Variable, variable } from '../../ops/state.ts';
 import { Optimizer } from './optimizer.ts';
+
+interface Powers {
+  readonly one: Variable;
+  readonly two: Variable;
+}
 
 /** Adam; slots `m` and `v`, and the powers of both betas. */
 export class AdamOptimizer extends Optimizer {
@@ -15,7 +21,8 @@ export class AdamOptimizer extends Optimizer {
   private readonly beta1: number;
   private readonly beta2: number;
   private readonly epsilon: number;
-  private powers: { readonly one: Variable; readonly two: Variable } | undefined;
+  /** The powers of the betas, of each graph that the optimizer works in. */
+  private readonly powers = new Map<Graph, Powers>();
   private stepRate: Tensor | undefined;
 
   constructor(
@@ -40,12 +47,24 @@ export class AdamOptimizer extends Optimizer {
   }
 
   protected override prepare(): void {
-    this.powers ??= {
-      one: variable(this.beta1, { name: 'beta1_power', trainable: false }),
-      two: variable(this.beta2, { name: 'beta2_power', trainable: false }),
-    };
-    const { one, two } = this.powers;
+    const { one, two } = this.powersHere();
     this.stepRate = div(mul(this.scalar(this.rate), sqrt(sub(1, two))), sub(1, one));
+  }
+
+  private powersHere(): Powers {
+    const graph = getDefaultGraph();
+    let powers = this.powers.get(graph);
+    if (!powers) {
+      // TF1 names them outside of all scopes.
+      const power = (value: number, name: string): Variable =>
+        graph.nameScope('/', () => variable(value, { name, trainable: false }));
+      powers = {
+        one: power(this.beta1, 'beta1_power'),
+        two: power(this.beta2, 'beta2_power'),
+      };
+      this.powers.set(graph, powers);
+    }
+    return powers;
   }
 
   protected update(gradient: Tensor, v: Variable): Tensor[] {
@@ -58,8 +77,7 @@ export class AdamOptimizer extends Optimizer {
   }
 
   protected override finish(): Tensor[] {
-    invariant(this.powers, 'finish comes after prepare');
-    const { one, two } = this.powers;
+    const { one, two } = this.powersHere();
     return [one.assign(mul(one, this.beta1)), two.assign(mul(two, this.beta2))];
   }
 }

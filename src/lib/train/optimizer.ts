@@ -23,7 +23,7 @@ export interface MinimizeOptions {
 /** Base class of optimizers. */
 export abstract class Optimizer {
   readonly name: string;
-  private readonly slots = new Map<string, Map<string, Variable>>();
+  private readonly slots = new Map<string, Map<Variable, Variable>>();
 
   constructor(name: string) {
     this.name = name;
@@ -82,7 +82,7 @@ export abstract class Optimizer {
 
   /** A slot of a variable, undefined where there is none. */
   getSlot(v: Variable, name: string): Variable | undefined {
-    return this.slots.get(name)?.get(v.name);
+    return this.slots.get(name)?.get(v);
   }
 
   /** The names of the slots, after gradients have been applied. */
@@ -115,9 +115,9 @@ export abstract class Optimizer {
         trainable: false,
       }),
     );
-    const of = this.slots.get(name) ?? new Map<string, Variable>();
+    const of = this.slots.get(name) ?? new Map<Variable, Variable>();
     this.slots.set(name, of);
-    of.set(v.name, slot);
+    of.set(v, slot);
     return slot;
   }
 

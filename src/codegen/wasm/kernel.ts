@@ -1,0 +1,802 @@
+// Turns one scheduled kernel into one function of a module: it runs one tile. Loops get pointers that
+// advance instead of index arithmetic, what does not change in a loop is computed before it, and what is
+// used twice is computed once. The order of floating-point operations is the IR's.
+
+import {
+  addDim,
+  type Dim,
+  type DimExpr,
+  dimKey,
+  isNonNegative,
+  mentions,
+  mulDim,
+  splitAffine,
+  subDim,
+  symsOf,
+} from '../../core/dim.ts';
+import { InternalError } from '../../core/error.ts';
+import { argsOf, type Expr, type ScalarType } from '../../kernel/expr.ts';
+import type { ForStmt, Stmt, TiledKernel, WhileStmt } from '../../kernel/ir.ts';
+import { expandMath } from '../../kernel/math.ts';
+import { exprsOf } from '../../kernel/rewrite.ts';
+import type { FunctionBuilder, ModuleBuilder, ValType } from './assembler.ts';
+import { DimEmitter } from './entry-dims.ts';
+import {
+  emitBinary,
+  emitCast,
+  emitCompare,
+  emitLoad,
+  emitStore,
+  emitUnary,
+  splatBytes,
+  valType,
+} from './instructions.ts';
+import {
+  type Effects,
+  effectsOf,
+  isFixed,
+  isUntouched,
+  nested,
+  readsOf,
+  straight,
+} from './uses.ts';
+
+export interface EmittedKernel {
+  readonly func: FunctionBuilder;
+  /** Bytes of scratch that the kernel's arrays need on each thread. */
+  readonly scratchBytes: number;
+}
+
+export interface KernelEnv {
+  /** Index of the function `(code: i32) -> ()` that notes a failed check. */
+  readonly fail: number;
+  readonly name: string;
+}
+
+/**
+ * Emits a kernel. The function's parameters are i32: a byte address per buffer, the kernel's params, the
+ * address of scratch, the number of the tile.
+ */
+export function emitKernel(
+  module: ModuleBuilder,
+  kernel: TiledKernel,
+  env: KernelEnv,
+): EmittedKernel {
+  return new KernelEmitter(module, expandMath(kernel), env).run();
+}
+
+const dimEmitters = new WeakMap<ModuleBuilder, DimEmitter>();
+
+function dimEmitter(module: ModuleBuilder): DimEmitter {
+  const old = dimEmitters.get(module);
+  if (old) return old;
+  const made = new DimEmitter(module);
+  dimEmitters.set(module, made);
+  return made;
+}
+
+interface BufferInfo {
+  readonly type: ScalarType;
+  /** Local that holds the byte address. */
+  readonly local: number;
+  /** Added to the address: arrays stand at fixed places in scratch. */
+  readonly offset: number;
+}
+
+/** Values that are held in locals, by expression, dim, or address. */
+interface Known {
+  readonly exprs: Map<Expr, number>;
+  readonly dims: Map<string, number>;
+  readonly pointers: Map<string, number>;
+}
+
+/** Memory below this address is never a buffer's, so that small offsets can't wrap around. */
+const MAX_OFFSET = 512;
+
+class KernelEmitter {
+  private readonly kernel: TiledKernel;
+  private readonly env: KernelEnv;
+  private readonly dims: DimEmitter;
+  private readonly f: FunctionBuilder;
+  private readonly syms = new Map<string, number>();
+  private readonly values = new Map<string, number>();
+  private readonly buffers = new Map<string, BufferInfo>();
+  private readonly scratchLocals = new Map<string, number>();
+  private readonly scratchBase: number;
+  private scratchBytes = 0;
+  private known: Known = { exprs: new Map(), dims: new Map(), pointers: new Map() };
+  /** How often an expression is used in the block being emitted. */
+  private counts = new Map<Expr, number>();
+
+  constructor(module: ModuleBuilder, kernel: TiledKernel, env: KernelEnv) {
+    this.kernel = kernel;
+    this.env = env;
+    this.dims = dimEmitter(module);
+    const names = [
+      ...kernel.buffers.map((b) => b.name),
+      ...kernel.params.map((p) => p.id),
+      'scratch',
+      kernel.tile.id,
+    ];
+    const types = names.map((): ValType => 'i32');
+    this.f = module.func(env.name, types, [], { paramNames: names });
+    kernel.buffers.forEach((b, i) => {
+      this.buffers.set(b.name, { type: b.type, local: i, offset: 0 });
+    });
+    kernel.params.forEach((p, i) => {
+      this.syms.set(p.id, kernel.buffers.length + i);
+    });
+    this.scratchBase = names.length - 2;
+    this.syms.set(kernel.tile.id, names.length - 1);
+  }
+
+  run(): EmittedKernel {
+    this.block(this.kernel.body);
+    return { func: this.f, scratchBytes: this.scratchBytes };
+  }
+
+  private scratch = (type: ValType, slot: number): number => {
+    const key = `${type}${slot}`;
+    let local = this.scratchLocals.get(key);
+    if (local === undefined) {
+      local = this.f.local(type, `tmp_${key}`);
+      this.scratchLocals.set(key, local);
+    }
+    return local;
+  };
+
+  private valueLocal(name: string, type: ScalarType, lanes: 1 | 4): number {
+    const key = `${name}:${type}:${lanes}`;
+    let local = this.values.get(key);
+    if (local === undefined) {
+      local = this.f.local(valType(type, lanes), name);
+      this.values.set(key, local);
+    }
+    return local;
+  }
+
+  /** Emits statements in a scope: what becomes known in it is forgotten at its end. */
+  private scoped(known: Known, make: () => void): void {
+    const outer = this.known;
+    this.known = known;
+    make();
+    this.known = outer;
+  }
+
+  /** What stays known while statements with such effects run again and again. */
+  private surviving(effects: Effects): Known {
+    const exprs = new Map([...this.known.exprs].filter(([e]) => isUntouched(e, effects)));
+    return { exprs, dims: new Map(this.known.dims), pointers: new Map(this.known.pointers) };
+  }
+
+  private block(stmts: readonly Stmt[]): void {
+    const outer = this.counts;
+    this.counts = countUses(stmts);
+    for (const s of stmts) this.stmt(s);
+    this.counts = outer;
+  }
+
+  private stmt(s: Stmt): void {
+    const { f } = this;
+    switch (s.kind) {
+      case 'for':
+        this.loop(s);
+        return;
+      case 'while':
+        this.whileLoop(s);
+        return;
+      case 'let': {
+        const local = this.valueLocal(s.name, s.value.type, s.value.lanes);
+        this.expr(s.value);
+        f.op('local.set', local);
+        if (s.value.type === 'i32' && s.value.lanes === 1) this.syms.set(s.name, local);
+        return;
+      }
+      case 'var': {
+        this.expr(s.init);
+        f.op('local.set', this.valueLocal(s.name, s.type, s.lanes));
+        this.forget({ names: new Set([s.name]), buffers: new Set() });
+        return;
+      }
+      case 'set': {
+        this.expr(s.value);
+        f.op('local.set', this.valueLocal(s.name, s.value.type, s.value.lanes));
+        this.forget({ names: new Set([s.name]), buffers: new Set() });
+        return;
+      }
+      case 'store': {
+        const b = this.buffer(s.buffer);
+        const offset = this.address(s.buffer, s.index);
+        this.expr(s.value);
+        emitStore(f, b.type, s.value.lanes, offset, this.scratch);
+        this.forget({ names: new Set(), buffers: new Set([s.buffer]) });
+        return;
+      }
+      case 'if': {
+        this.expr(s.cond);
+        f.if_();
+        this.scoped(this.surviving(effectsOf(s.then)), () => this.block(s.then));
+        if (s.else.length > 0) {
+          f.else_();
+          this.scoped(this.surviving(effectsOf(s.else)), () => this.block(s.else));
+        }
+        f.end();
+        this.forget(effectsOf([s]));
+        return;
+      }
+      case 'array': {
+        if (typeof s.length !== 'number') {
+          throw new InternalError(
+            `kernel "${this.kernel.name}": the array ${s.name} has no fixed length`,
+          );
+        }
+        const bytes = s.length * (s.type === 'bool' ? 1 : 4);
+        const start = this.scratchBytes;
+        this.buffers.set(s.name, { type: s.type, local: this.scratchBase, offset: start });
+        this.scratchBytes += (bytes + 15) & ~15;
+        for (const inner of s.body) this.stmt(inner);
+        return;
+      }
+      case 'outline':
+        for (const inner of s.body) this.stmt(inner);
+        return;
+      case 'fail':
+        this.expr(s.when);
+        f.if_();
+        this.dim(s.code);
+        f.op('call', this.env.fail).end();
+        return;
+      default:
+        s satisfies never;
+    }
+  }
+
+  private forget(effects: Effects): void {
+    for (const e of [...this.known.exprs.keys()]) {
+      if (!isUntouched(e, effects)) this.known.exprs.delete(e);
+    }
+  }
+
+  private loop(s: ForStmt): void {
+    const { f } = this;
+    const axis = this.f.local('i32', s.axis.id);
+    const end = this.f.local('i32', `${s.axis.id}_end`);
+    const effects = effectsOf([s]);
+    this.dim(s.start);
+    f.op('local.set', axis);
+    this.dim(s.end);
+    f.op('local.set', end);
+    this.syms.set(s.axis.id, axis);
+    const outerAxis = this.currentAxis;
+    f.block().op('local.get', axis).op('local.get', end).op('i32.ge_s').op('br_if', 0);
+    this.scoped(this.surviving(effects), () => {
+      const moved = this.hoistLets(s.body, effects);
+      const body = s.body.filter((x) => !moved.has(x));
+      this.hoist(s, body, effects);
+      const steps = this.pointers(s, body, effects);
+      f.loop();
+      this.scoped(this.surviving(effects), () => this.block(body));
+      for (const { local, bytes } of steps) {
+        f.op('local.get', local);
+        if (typeof bytes === 'number') f.op('i32.const', bytes);
+        else f.op('local.get', bytes.local);
+        f.op('i32.add').op('local.set', local);
+      }
+      f.op('local.get', axis).op('i32.const', s.step).op('i32.add').op('local.tee', axis);
+      f.op('local.get', end).op('i32.lt_s').op('br_if', 0).end();
+    });
+    f.end();
+    this.currentAxis = outerAxis;
+    this.forget(effects);
+  }
+
+  private whileLoop(s: WhileStmt): void {
+    const { f } = this;
+    const effects = effectsOf([s]);
+    f.block().loop();
+    this.scoped(this.surviving(effects), () => {
+      this.expr(s.cond);
+      f.op('i32.eqz').op('br_if', 1);
+      this.block(s.body);
+    });
+    f.op('br', 0).end().end();
+    this.forget(effects);
+  }
+
+  /** Emits the lets of a loop body whose values never change in the loop; returns them. */
+  private hoistLets(body: readonly Stmt[], effects: Effects): Set<Stmt> {
+    const moved = new Set<Stmt>();
+    const names = new Set(effects.names);
+    for (const s of body) {
+      if (s.kind !== 'let') continue;
+      if (!isUntouched(s.value, { names, buffers: effects.buffers })) continue;
+      this.stmt(s);
+      names.delete(s.name);
+      moved.add(s);
+    }
+    return moved;
+  }
+
+  /** Computes before a loop what its body would compute again in each turn. */
+  private hoist(s: ForStmt, body: readonly Stmt[], effects: Effects): void {
+    const fixed = new Map<Expr, boolean>();
+    const isInvariant = (e: Expr): boolean => {
+      let known = fixed.get(e);
+      if (known === undefined) {
+        known = isUntouched(e, effects);
+        fixed.set(e, known);
+      }
+      return known;
+    };
+    const wanted: Expr[] = [];
+    const seen = new Set<Expr>();
+    // Loads are only moved from where they surely run, and only out of the loop around them.
+    const visit = (e: Expr, sure: boolean): void => {
+      if (isInvariant(e) && (sure || readsOf(e).buffers.size === 0)) {
+        if (isWorthALocal(e) && !this.known.exprs.has(e) && !wanted.includes(e)) wanted.push(e);
+        return;
+      }
+      if (seen.has(e) && !sure) return;
+      seen.add(e);
+      const lazy = e.op === 'select' && e.lazy;
+      argsOf(e).forEach((a, i) => {
+        visit(a, sure && !(lazy && i > 0));
+      });
+    };
+    const visitAll = (stmts: readonly Stmt[], sure: boolean): void => {
+      for (const s of straight(stmts)) for (const e of exprsOf(s)) visit(e, sure);
+      for (const inner of nested(stmts)) visitAll(inner, false);
+    };
+    visitAll(body, true);
+    for (const e of wanted) {
+      const local = this.f.local(valType(e.type, e.lanes), 'inv');
+      this.expr(e);
+      this.f.op('local.set', local);
+      this.known.exprs.set(e, local);
+    }
+    for (const d of this.invariantParts(s.axis.id, body, effects)) {
+      const key = dimKey(d);
+      if (this.known.dims.has(key)) continue;
+      const local = this.f.local('i32', 'dim');
+      this.dim(d);
+      this.f.op('local.set', local);
+      this.known.dims.set(key, local);
+    }
+  }
+
+  /** The parts of dims in a body that a loop leaves as they are and that take work to compute. */
+  private invariantParts(axis: string, body: readonly Stmt[], effects: Effects): Dim[] {
+    const out = new Map<string, Dim>();
+    const visit = (d: Dim): void => {
+      if (typeof d === 'number') return;
+      const part = fixedPart(d, effects.names);
+      if (isWorkDim(part)) out.set(dimKey(part), part);
+      for (const t of d.terms) {
+        for (const a of t.atoms) if (a.kind === 'fn') for (const x of a.args) visit(x);
+      }
+    };
+    const inner = new Set(effects.names);
+    inner.delete(axis);
+    // Accesses right in the loop get pointers, which need none of this.
+    const visitIndex = (d: Dim, direct: boolean): void => {
+      const split = direct ? splitAffine(d, axis) : undefined;
+      if (!split || !isFixed(split.coef, inner) || !isFixed(split.rest, inner)) visit(d);
+    };
+    const all = (stmts: readonly Stmt[], direct: boolean): void => {
+      for (const s of straight(stmts)) {
+        const roots = [...exprsOf(s)];
+        const seen = new Set<Expr>();
+        while (roots.length > 0) {
+          const e = roots.pop() as Expr;
+          if (seen.has(e)) continue;
+          seen.add(e);
+          if (e.op === 'dim') visit(e.dim);
+          if (e.op === 'load') visitIndex(e.index, direct);
+          roots.push(...argsOf(e));
+        }
+        if (s.kind === 'store') visitIndex(s.index, direct);
+        if (s.kind === 'for') {
+          visit(s.start);
+          visit(s.end);
+        }
+      }
+      for (const block of nested(stmts)) all(block, false);
+    };
+    all(body, true);
+    return [...out.values()];
+  }
+
+  /**
+   * Sets up a pointer for each row of accesses in a loop's body that advances by a fixed stride, and
+   * returns how they advance. Accesses that differ by a small constant share one.
+   */
+  private pointers(
+    s: ForStmt,
+    body: readonly Stmt[],
+    effects: Effects,
+  ): { local: number; bytes: number | { local: number } }[] {
+    const inner = new Set(effects.names);
+    inner.delete(s.axis.id);
+    const rows = new Map<string, { buffer: string; base: Dim; coef: Dim; least: number }>();
+    for (const { buffer, index } of accesses(body)) {
+      const split = splitAffine(index, s.axis.id);
+      if (!split || !isFixed(split.coef, inner) || !isFixed(split.rest, inner)) continue;
+      if (mentions(split.coef, s.axis.id)) continue;
+      const { base, constant } = splitConstant(split.rest);
+      const key = `${buffer}:${dimKey(base)}:${dimKey(split.coef)}`;
+      const row = rows.get(key);
+      if (row) row.least = Math.min(row.least, constant);
+      else rows.set(key, { buffer, base, coef: split.coef, least: constant });
+    }
+    const steps: { local: number; bytes: number | { local: number } }[] = [];
+    const { f } = this;
+    for (const [key, { buffer, base, coef, least }] of rows) {
+      const info = this.buffer(buffer);
+      const size = info.type === 'bool' ? 1 : 4;
+      const pointer = f.local('i32', `p_${buffer}`);
+      const axisDim = s.start;
+      const start = addDim(addDim(base, least), mulDim(coef, axisDim));
+      f.op('local.get', info.local);
+      if (info.offset > 0) f.op('i32.const', info.offset).op('i32.add');
+      this.bytesOf(start, size);
+      f.op('i32.add').op('local.set', pointer);
+      this.known.pointers.set(`${key}:${s.axis.id}`, pointer);
+      this.known.pointers.set(`${key}:${s.axis.id}:least`, least);
+      const bytes = mulDim(coef, size * s.step);
+      if (bytes === 0) continue;
+      if (typeof bytes === 'number') steps.push({ local: pointer, bytes });
+      else {
+        const stride = f.local('i32', 'stride');
+        this.dim(bytes);
+        f.op('local.set', stride);
+        steps.push({ local: pointer, bytes: { local: stride } });
+      }
+    }
+    this.currentAxis = s.axis.id;
+    return steps;
+  }
+
+  private currentAxis = '';
+
+  private bytesOf(index: Dim, size: number): void {
+    this.dim(mulDim(index, size));
+  }
+
+  private buffer(name: string): BufferInfo {
+    const b = this.buffers.get(name);
+    if (!b) throw new InternalError(`kernel "${this.kernel.name}": no buffer ${name}`);
+    return b;
+  }
+
+  /** Pushes the byte address of an element; returns the constant offset that goes with it. */
+  private address(buffer: string, index: Dim): number {
+    const { f } = this;
+    const info = this.buffer(buffer);
+    const size = info.type === 'bool' ? 1 : 4;
+    const split = this.currentAxis ? splitAffine(index, this.currentAxis) : undefined;
+    if (split) {
+      const { base, constant } = splitConstant(split.rest);
+      const key = `${buffer}:${dimKey(base)}:${dimKey(split.coef)}:${this.currentAxis}`;
+      const pointer = this.known.pointers.get(key);
+      if (pointer !== undefined) {
+        const offset = (constant - (this.known.pointers.get(`${key}:least`) as number)) * size;
+        f.op('local.get', pointer);
+        if (offset < MAX_OFFSET) return offset;
+        f.op('i32.const', offset).op('i32.add');
+        return 0;
+      }
+    }
+    f.op('local.get', info.local);
+    if (info.offset > 0) f.op('i32.const', info.offset).op('i32.add');
+    if (index !== 0) {
+      this.dim(index);
+      if (size === 4) f.op('i32.const', 2).op('i32.shl');
+      f.op('i32.add');
+    }
+    return 0;
+  }
+
+  /** Pushes the value of a dim, from what is known of it. */
+  private dim(d: Dim): void {
+    const { f } = this;
+    if (typeof d === 'number') {
+      f.op('i32.const', d | 0);
+      return;
+    }
+    const known = this.known.dims.get(d.key);
+    if (known !== undefined) {
+      f.op('local.get', known);
+      return;
+    }
+    const part = this.knownPart(d);
+    if (part) {
+      f.op('local.get', part.local);
+      this.dim(part.rest);
+      f.op('i32.add');
+      return;
+    }
+    this.dimTerms(d);
+  }
+
+  /** A part of a sum that is held in a local, and what is left. */
+  private knownPart(d: DimExpr): { local: number; rest: Dim } | undefined {
+    if (d.terms.length < 2 || this.known.dims.size === 0) return undefined;
+    const variant = new Set<string>();
+    for (const id of symsOf(d).keys()) {
+      if (!this.syms.has(id)) continue;
+      variant.add(id);
+    }
+    for (const t of d.terms) {
+      for (const a of t.atoms) {
+        if (a.kind !== 'sym') continue;
+        const part = fixedPart(d, new Set([a.id]));
+        const local = typeof part === 'number' ? undefined : this.known.dims.get(part.key);
+        if (local !== undefined && dimKey(part) !== d.key) return { local, rest: subDim(d, part) };
+      }
+    }
+    return undefined;
+  }
+
+  private dimTerms(d: DimExpr): void {
+    const { f } = this;
+    d.terms.forEach((t, i) => {
+      let pushed = 0;
+      for (const a of t.atoms) {
+        if (a.kind === 'sym') f.op('local.get', this.symLocal(a.id));
+        else this.dimFn(a.fn, a.args, a.key);
+        if (pushed++ > 0) f.op('i32.mul');
+      }
+      if (pushed === 0) f.op('i32.const', t.coef | 0);
+      else if (t.coef !== 1) {
+        const power = Math.log2(t.coef);
+        if (Number.isInteger(power)) f.op('i32.const', power).op('i32.shl');
+        else f.op('i32.const', t.coef | 0).op('i32.mul');
+      }
+      if (i > 0) f.op('i32.add');
+    });
+  }
+
+  private symLocal(id: string): number {
+    const local = this.syms.get(id);
+    if (local === undefined)
+      throw new InternalError(`kernel "${this.kernel.name}": ${id} has no value`);
+    return local;
+  }
+
+  private dimFn(
+    fn: 'floordiv' | 'mod' | 'max' | 'min' | 'bcast' | 'ne1',
+    args: readonly Dim[],
+    key: string,
+  ): void {
+    const { f } = this;
+    const known = this.known.dims.get(key);
+    if (known !== undefined) {
+      f.op('local.get', known);
+      return;
+    }
+    const [a, b] = args;
+    if ((fn === 'floordiv' || fn === 'mod') && typeof b === 'number' && b > 0 && isNonNegative(a)) {
+      this.dim(a);
+      const power = Math.log2(b);
+      if (Number.isInteger(power)) {
+        f.op('i32.const', fn === 'mod' ? b - 1 : power).op(fn === 'mod' ? 'i32.and' : 'i32.shr_u');
+      } else f.op('i32.const', b).op(fn === 'mod' ? 'i32.rem_u' : 'i32.div_u');
+      return;
+    }
+    if ((fn === 'floordiv' || fn === 'mod') && isNonNegative(a) && isNonNegative(b)) {
+      // A divisor of 0 becomes 1; the result is then replaced by 0.
+      const divisor = this.f.local('i32', 'divisor');
+      this.dim(b);
+      f.op('local.set', divisor);
+      this.dim(a);
+      f.op('local.get', divisor).op('local.get', divisor).op('i32.eqz').op('i32.add');
+      f.op(fn === 'mod' ? 'i32.rem_u' : 'i32.div_u')
+        .op('i32.const', 0)
+        .op('local.get', divisor)
+        .op('select');
+      return;
+    }
+    if (fn === 'ne1') {
+      this.dim(a);
+      f.op('i32.const', 1).op('i32.ne');
+      return;
+    }
+    this.dim(a);
+    this.dim(b);
+    this.dims.pushCall(f, fn);
+  }
+
+  /** Pushes the value of an expression. */
+  private expr(e: Expr): void {
+    const { f } = this;
+    const known = this.known.exprs.get(e);
+    if (known !== undefined) {
+      f.op('local.get', known);
+      return;
+    }
+    this.compute(e);
+    if ((this.counts.get(e) ?? 0) < 2 || !isWorthALocal(e)) return;
+    const local = f.local(valType(e.type, e.lanes), 'cse');
+    f.op('local.tee', local);
+    this.known.exprs.set(e, local);
+  }
+
+  private compute(e: Expr): void {
+    const { f } = this;
+    switch (e.op) {
+      case 'const':
+        if (e.lanes === 4) f.op('v128.const', splatBytes(e.type, e.value));
+        else f.op(e.type === 'f32' ? 'f32.const' : 'i32.const', e.value);
+        return;
+      case 'dim':
+        this.dim(e.dim);
+        return;
+      case 'let':
+      case 'var':
+        f.op('local.get', this.valueLocal(e.name, e.type, e.lanes));
+        return;
+      case 'load': {
+        const offset = this.address(e.buffer, e.index);
+        emitLoad(f, e.type, e.lanes, offset);
+        return;
+      }
+      case 'unary':
+        this.expr(e.args[0]);
+        emitUnary(f, e.fn, e.args[0].type, e.lanes, this.scratch);
+        return;
+      case 'binary':
+        this.expr(e.args[0]);
+        this.expr(e.args[1]);
+        emitBinary(f, e.fn, e.type, e.lanes, this.scratch);
+        return;
+      case 'compare':
+        this.expr(e.args[0]);
+        this.expr(e.args[1]);
+        emitCompare(f, e.fn, e.args[0].type, e.lanes);
+        return;
+      case 'select':
+        this.select(e.args, e.lazy, valType(e.type, e.lanes));
+        return;
+      case 'cast':
+        this.expr(e.args[0]);
+        emitCast(f, e.args[0].type, e.type, e.lanes);
+        return;
+      case 'bitcast':
+        this.expr(e.args[0]);
+        if (e.lanes === 1) f.op(e.type === 'f32' ? 'f32.reinterpret_i32' : 'i32.reinterpret_f32');
+        return;
+      case 'splat':
+        this.splat(e.args[0]);
+        return;
+      case 'pack':
+        this.splat(e.args[0]);
+        for (let lane = 1; lane < 4; lane++) {
+          this.lane(e.args[lane]);
+          f.op(e.type === 'f32' ? 'f32x4.replace_lane' : 'i32x4.replace_lane', lane);
+        }
+        return;
+      case 'extract':
+        this.expr(e.args[0]);
+        f.op(e.type === 'f32' ? 'f32x4.extract_lane' : 'i32x4.extract_lane', e.lane);
+        if (e.type === 'bool') f.op('i32.const', 0).op('i32.ne');
+        return;
+      default:
+        e satisfies never;
+    }
+  }
+
+  /** A scalar as it stands in a lane: bools as masks. */
+  private lane(e: Expr): void {
+    if (e.type !== 'bool') {
+      this.expr(e);
+      return;
+    }
+    this.f.op('i32.const', 0);
+    this.expr(e);
+    this.f.op('i32.sub');
+  }
+
+  private splat(e: Expr): void {
+    if (
+      e.op === 'load' &&
+      e.type !== 'bool' &&
+      !this.known.exprs.has(e) &&
+      (this.counts.get(e) ?? 0) < 2
+    ) {
+      const offset = this.address(e.buffer, e.index);
+      this.f.op('v128.load32_splat', offset, 4);
+      return;
+    }
+    this.lane(e);
+    this.f.op(e.type === 'f32' ? 'f32x4.splat' : 'i32x4.splat');
+  }
+
+  private select([c, a, b]: readonly [Expr, Expr, Expr], lazy: boolean, type: ValType): void {
+    const { f } = this;
+    if (lazy) {
+      this.expr(c);
+      f.if_(type);
+      const copy = (): Known => ({ ...this.known, exprs: new Map(this.known.exprs) });
+      this.scoped(copy(), () => this.expr(a));
+      f.else_();
+      this.scoped(copy(), () => this.expr(b));
+      f.end();
+      return;
+    }
+    this.expr(a);
+    this.expr(b);
+    this.expr(c);
+    f.op(type === 'v128' ? 'v128.bitselect' : 'select');
+  }
+}
+
+/** Whether an expression costs more than getting a local. */
+function isWorthALocal(e: Expr): boolean {
+  if (e.op === 'const') return e.lanes === 4;
+  if (e.op === 'let' || e.op === 'var') return false;
+  return e.op !== 'dim' || isWorkDim(e.dim);
+}
+
+function isWorkDim(d: Dim): boolean {
+  if (typeof d === 'number') return false;
+  if (d.terms.length > 1) return true;
+  const [t] = d.terms;
+  return t.coef !== 1 || t.atoms.length > 1 || t.atoms[0].kind === 'fn';
+}
+
+/** The sum of the terms that mention none of the names. */
+function fixedPart(d: DimExpr, names: ReadonlySet<string>): Dim {
+  let out: Dim = d;
+  for (const t of d.terms) {
+    const single: DimExpr = { key: '', terms: [t] };
+    if (!isFixed(single, names)) out = subDim(out, single);
+  }
+  return out;
+}
+
+/** A dim as what varies and a constant. */
+function splitConstant(d: Dim): { base: Dim; constant: number } {
+  if (typeof d === 'number') return { base: 0, constant: d };
+  const constant = d.terms.find((t) => t.atoms.length === 0)?.coef ?? 0;
+  return { base: subDim(d, constant), constant };
+}
+
+/** The accesses that run in each pass of a block, its branches included, its loops not. */
+function accesses(stmts: readonly Stmt[]): { buffer: string; index: Dim }[] {
+  const out: { buffer: string; index: Dim }[] = [];
+  const seen = new Set<Expr>();
+  const visit = (root: Expr): void => {
+    const stack = [root];
+    while (stack.length > 0) {
+      const e = stack.pop() as Expr;
+      if (seen.has(e)) continue;
+      seen.add(e);
+      if (e.op === 'load') out.push({ buffer: e.buffer, index: e.index });
+      stack.push(...argsOf(e));
+    }
+  };
+  const all = (list: readonly Stmt[]): void => {
+    for (const s of list) {
+      for (const e of exprsOf(s)) visit(e);
+      if (s.kind === 'store') out.push({ buffer: s.buffer, index: s.index });
+      if (s.kind === 'if') {
+        all(s.then);
+        all(s.else);
+      } else if (s.kind === 'outline') all(s.body);
+    }
+  };
+  all(stmts);
+  return out;
+}
+
+/** How often expressions are used by the statements that run in each pass of a block. */
+function countUses(stmts: readonly Stmt[]): Map<Expr, number> {
+  const counts = new Map<Expr, number>();
+  const visit = (e: Expr): void => {
+    const n = (counts.get(e) ?? 0) + 1;
+    counts.set(e, n);
+    if (n === 1) argsOf(e).forEach(visit);
+  };
+  for (const s of straight(stmts)) exprsOf(s).forEach(visit);
+  return counts;
+}
