@@ -21,7 +21,7 @@ const pages = [
 
 for (const page of pages) {
   const source = readFileSync(join(ROOT, page), 'utf8');
-  const blocks = [...source.matchAll(/^```ts\n([^]*?)^```$/gm)].map((m) => m[1]);
+  const blocks = [...source.matchAll(/^```ts\n([\s\S]*?)^```$/gm)].map((m) => m[1]);
   if (blocks.length === 0) continue;
   it(page, async () => {
     tl.resetDefaultGraph();

@@ -1,6 +1,6 @@
 // Trains a classifier of handwritten digits and shows what it learnt: loss and accuracy while it goes,
 // a confusion matrix at the end, and its graph as DOT and Mermaid in `out/`.
-//   npm start -- [--backend cpu|reference] [--epochs 4] [--batch 128] [--threads n] [--out dir]
+//   npm start -- [--backend cpu|reference] [--epochs 15] [--batch 128] [--threads n] [--out dir]
 
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -13,7 +13,7 @@ import { confusionText, makeProgress } from './progress.ts';
 const { values: flags } = parseArgs({
   options: {
     backend: { type: 'string', default: 'cpu' },
-    epochs: { type: 'string', default: '5' },
+    epochs: { type: 'string', default: '15' },
     batch: { type: 'string', default: '128' },
     threads: { type: 'string' },
     out: { type: 'string', default: 'out' },

@@ -1,4 +1,4 @@
-// The classifier: 784 pixels, two hidden layers of 128 and 64 with ReLU, ten classes; trained with Adam.
+// The classifier: 784 pixels, two hidden layers of 256 and 64 with ReLU, ten classes; trained with Adam.
 // The batch size is left open.
 
 import * as tl from '../../src/index.ts';
@@ -20,14 +20,14 @@ export function buildModel(seed: number) {
   tl.setRandomSeed(seed);
   const images = tl.placeholder('float32', [null, 784], { name: 'images' });
   const labels = tl.placeholder('int32', [null], { name: 'labels' });
-  const hidden1 = tl.relu(dense(images, 784, 128, 'hidden1'));
-  const hidden2 = tl.relu(dense(hidden1, 128, 64, 'hidden2'));
+  const hidden1 = tl.relu(dense(images, 784, 256, 'hidden1'));
+  const hidden2 = tl.relu(dense(hidden1, 256, 64, 'hidden2'));
   const logits = dense(hidden2, 64, 10, 'logits');
   return tl.nameScope('train', () => {
     const loss = tl.reduceMean(tl.sparseSoftmaxCrossEntropyWithLogits(labels, logits));
     const answer = tl.argMax(logits, { axis: -1 });
     const accuracy = tl.reduceMean(tl.cast(tl.equal(answer, labels), 'float32'));
-    const train = new tl.AdamOptimizer(0.002).minimize(loss);
+    const train = new tl.AdamOptimizer(0.001).minimize(loss);
     return { images, labels, loss, answer, accuracy, train, init: tl.globalVariablesInitializer() };
   });
 }

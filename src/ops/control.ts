@@ -211,9 +211,12 @@ export type Packed<S> = S extends Tensor
           ? { readonly [K in keyof S]: Packed<S[K]> }
           : Tensor;
 
-interface ScanOptions<A> extends OpOptions {
+interface FoldOptions<A> extends OpOptions {
   /** What the accumulator starts as; the first element where absent. */
   readonly initializer?: A;
+}
+
+interface ScanOptions<A> extends FoldOptions<A> {
   /** Go through the elements from the last to the first. */
   readonly reverse?: boolean;
 }
@@ -226,7 +229,7 @@ export function scan<E extends Nest<TensorLike>, A extends Nest<TensorLike> = E>
   fn: (acc: Packed<A>, elem: Packed<E>) => Nest<TensorLike>,
   elems: E,
   options: ScanOptions<A> = {},
-): Packed<A> {
+): Packed<NoInfer<A>> {
   const { first, ys, structure } = carry('scan', fn as never, elems, options, true);
   if (!first) return packAs(structure, ys);
   const graph = getDefaultGraph();
@@ -241,8 +244,8 @@ export function scan<E extends Nest<TensorLike>, A extends Nest<TensorLike> = E>
 export function foldl<E extends Nest<TensorLike>, A extends Nest<TensorLike> = E>(
   fn: (acc: Packed<A>, elem: Packed<E>) => Nest<TensorLike>,
   elems: E,
-  options: Omit<ScanOptions<A>, 'reverse'> = {},
-): Packed<A> {
+  options: FoldOptions<A> = {},
+): Packed<NoInfer<A>> {
   const { last, structure } = carry('foldl', fn as never, elems, options, false);
   return packAs(structure, last);
 }
@@ -251,15 +254,10 @@ export function foldl<E extends Nest<TensorLike>, A extends Nest<TensorLike> = E
 export function foldr<E extends Nest<TensorLike>, A extends Nest<TensorLike> = E>(
   fn: (acc: Packed<A>, elem: Packed<E>) => Nest<TensorLike>,
   elems: E,
-  options: Omit<ScanOptions<A>, 'reverse'> = {},
-): Packed<A> {
-  const { last, structure } = carry(
-    'foldr',
-    fn as never,
-    elems,
-    { ...options, reverse: true },
-    false,
-  );
+  options: FoldOptions<A> = {},
+): Packed<NoInfer<A>> {
+  const backward = { ...options, reverse: true };
+  const { last, structure } = carry('foldr', fn as never, elems, backward, false);
   return packAs(structure, last);
 }
 
@@ -323,7 +321,7 @@ function needAxis(x: Tensor, op: string): void {
   if (x.rank !== null && x.rank > 0) return;
   throw new ShapeError(
     'shape/rank',
-    `${op}: ${x} can not be taken apart along a leading axis${x.rank === 0 ? ', it is a scalar' : ', its rank is unknown'}. Reshape it, or pass an initializer.`,
+    `${op}: ${x} has no elements to go through, or its rank is unknown. Reshape it, or pass an initializer.`,
   );
 }
 

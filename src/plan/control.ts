@@ -6,6 +6,7 @@ import {
   collectSyms,
   type Dim,
   makeSym,
+  mentions,
   minDim,
   modDim,
   mulDim,
@@ -148,6 +149,10 @@ export function planLoop(at: BodyContext, node: Node): void {
   const hold = (dtype: DType, size: Dim, label: string): number => {
     const b = at.up.allocate('arena', dtype, size, label);
     buffers.push(b);
+    // Sizes found earlier in the run are known here; only this loop's own turns are not.
+    if (at.up.isTape(b) && !(trip && mentions(size, trip.id))) {
+      at.up.push({ kind: 'reserve', position: at.up.next(), buffer: b, elements: size });
+    }
     return b;
   };
   const carryBuffers = carryRefs.map((ref, i) => {
@@ -195,7 +200,7 @@ export function planLoop(at: BodyContext, node: Node): void {
   const inner = captures(rest.slice(carries + xs));
   const steps = at.up.collect(() => {
     for (const y of ys) {
-      if (!at.up.isTape(y.buffer)) continue;
+      if (!trip || !at.up.isTape(y.buffer)) continue;
       const step = at.up.next();
       at.up.push({
         kind: 'reserve',

@@ -276,10 +276,6 @@ export class Session {
     this.device.close();
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.close();
-  }
-
   private checkOpen(): void {
     if (!this.closed) return;
     throw new StateError(

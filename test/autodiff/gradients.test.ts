@@ -4,15 +4,17 @@
 import { describe, expect, it } from 'vitest';
 import '../../src/ops/all.ts';
 import { gradients } from '../../src/autodiff/gradients.ts';
-import { DTypeError, GraphError, ValueError } from '../../src/core/error.ts';
+import { DTypeError, GraphError, UnsupportedError, ValueError } from '../../src/core/error.ts';
+import type { HostTensor } from '../../src/core/ndarray.ts';
+import type { Func } from '../../src/graph/func.ts';
 import { Graph } from '../../src/graph/graph.ts';
 import type { Tensor } from '../../src/graph/tensor.ts';
 import { cast, stopGradient } from '../../src/ops/basic.ts';
 import { greater, select } from '../../src/ops/compare.ts';
-import { cond, scan } from '../../src/ops/control.ts';
+import { cond, foldl, scan } from '../../src/ops/control.ts';
 import { customGradient } from '../../src/ops/custom.ts';
 import { hostCall } from '../../src/ops/host.ts';
-import { placeholder } from '../../src/ops/leaf.ts';
+import { constant, placeholder } from '../../src/ops/leaf.ts';
 import { matmul } from '../../src/ops/linear.ts';
 import { add, exp, mul, square, tanh } from '../../src/ops/math.ts';
 import { reduceSum } from '../../src/ops/reduce.ts';
@@ -123,15 +125,77 @@ describe('gradients', () => {
       const [g] = gradients(y, [v]) as Tensor[];
       expect(g).not.toBeNull();
       for (const flag of [0, 1]) {
-        const feeds = new Map([
+        const feeds = new Map<Tensor, HostTensor>([
           [xs, host([0.3, -0.2, 0.5, 0.1], [4])],
-          [p, { dtype: 'bool' as const, shape: [], data: Uint8Array.of(flag) }],
+          [p, { dtype: 'bool', shape: [], data: Uint8Array.of(flag) }],
         ]);
         const at = (x: number) =>
           evalTensors([y], feeds, new Map([['v', host([x])]]))[0].data[0] as number;
         const want = (at(0.5 + 1e-5) - at(0.5 - 1e-5)) / 2e-5;
         near(evalTensors([g], feeds, new Map([['v', host([0.5])]]))[0].data, [want]);
       }
+    }));
+
+  it('gives second derivatives by variables read in nested bodies', () =>
+    inGraph(() => {
+      const v = variable([0.5, -0.3], { name: 'v', dtype: 'float32' });
+      const xs = placeholder('float32', [2, 3]);
+      const y = foldl(
+        (h, row) =>
+          foldl((a, x) => tanh(add(mul(a, v), mul(x, square(v)))), row, { initializer: h }),
+        xs,
+        { initializer: constant([0.4, 0.2]) },
+      );
+      const [g] = gradients(y, [v]) as Tensor[];
+      const [h] = gradients(reduceSum(square(g)), [v]) as Tensor[];
+      const feeds = new Map([[xs, host([0.3, -0.2, 0.5, 0.1, 0.8, -0.6], [2, 3])]]);
+      const sumAt = (t: Tensor, value: number[]): number => {
+        const [out] = evalTensors([t], feeds, new Map([['v', host(value, [2])]]));
+        return Array.from(out.data).reduce((a, b) => a + b, 0);
+      };
+      const slopes = (t: Tensor) =>
+        [0, 1].map((i) => {
+          const at = (by: number) => sumAt(t, [0.5, -0.3].with(i, [0.5, -0.3][i] + by));
+          return (at(1e-5) - at(-1e-5)) / 2e-5;
+        });
+      const state = new Map([['v', host([0.5, -0.3], [2])]]);
+      near(evalTensors([g], feeds, state)[0].data, slopes(y));
+      near(evalTensors([h], feeds, state)[0].data, slopes(square(g)), 1e-5);
+    }));
+
+  it('runs bodies that read variables under the control dependencies they had', () =>
+    inGraph((graph) => {
+      const v = variable(0.5, { name: 'v', dtype: 'float32' });
+      const xs = placeholder('float32', [3]);
+      const set = v.assign(2);
+      const ys = graph.controlDependencies([set], () =>
+        scan((h, x) => mul(h, mul(v, x)), xs, { initializer: 1 }),
+      );
+      gradients(reduceSum(ys), [v, xs]);
+      const loops = graph.nodes.filter((n) => n.op === 'loop');
+      expect(loops).toHaveLength(3);
+      for (const n of loops) expect(n.controls).toContain(set.op.id);
+    }));
+
+  it('saves what a loop reads of a variable that it changes', () =>
+    inGraph((graph) => {
+      const v = variable(0.5, { name: 'v', dtype: 'float32' });
+      const xs = placeholder('float32', [3]);
+      const ys = scan(
+        (h, x) => {
+          const next = mul(h, mul(v, x));
+          v.assignAdd(1);
+          return next;
+        },
+        xs,
+        { initializer: 1 },
+      );
+      expect(gradients(reduceSum(ys), [v, xs]).every((g) => g !== null)).toBe(true);
+      const [, saved, back] = graph.nodes.filter((n) => n.op === 'loop');
+      // The carry, the stacked results, the carry of each turn, and the variable's value in it.
+      expect(saved.types).toHaveLength(4);
+      const inner = (back.attrs.body as Func).nodes;
+      expect(inner.some((n) => n.op === 'assign')).toBe(false);
     }));
 
   it('works in a body, by its own tensors and captured ones', () =>
@@ -170,6 +234,16 @@ describe('gradients', () => {
       /Cast it before/,
     );
     await refuses(() => gradients(called, [x]), GraphError, 'gradients/none', /"call"/);
+    const total = graph.asDefault(() => variable(0, { name: 'total', dtype: 'float32' }));
+    const summed = graph.asDefault(() =>
+      foldl((_, e) => total.assignAdd(e), x, { initializer: constant(0, { dtype: 'float32' }) }),
+    );
+    await refuses(
+      () => gradients(summed, [x]),
+      UnsupportedError,
+      'gradients/write-in-body',
+      /"total"/,
+    );
     await refuses(
       () => gradients([x, other], [x]),
       GraphError,

@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest';
 import type { Node } from '../../src/graph/func.ts';
 import { allOps } from '../../src/graph/op.ts';
 import { bodies } from '../../src/graph/walk.ts';
+import { Session } from '../../src/session/session.ts';
 import { CASES } from './cases.ts';
 import { CONTROL_CASES } from './control-cases.ts';
 import { buildCase, checkCase } from './run.ts';
@@ -38,7 +39,15 @@ describe('records', () => {
         for (const f of bodies(n)) visit(f.nodes);
       }
     };
-    for (const c of EVERY) visit(buildCase(c, c.dtypes[0], c.shapes[0]).graph.nodes);
+    for (const c of EVERY) {
+      for (const shapes of c.shapes) {
+        const { graph, outputs } = buildCase(c, c.dtypes[0], shapes);
+        visit(graph.nodes);
+        // What composites are expanded to counts too.
+        const text = new Session({ graph, backend: 'reference' }).explain(outputs);
+        for (const [, op] of text.matchAll(/ = (\w+)\(/g)) seen.add(op);
+      }
+    }
     const missing = allOps()
       .map((op) => op.name)
       .filter((name) => !seen.has(name));

@@ -179,6 +179,26 @@ export const CONTROL_CASES: readonly OpCase[] = [
       }),
   },
   {
+    name: 'customGradient',
+    dtypes: ['float32'],
+    shapes: LENGTHS,
+    build: ([xs, h]) =>
+      // The derivative of the softplus, written by hand.
+      tl.customGradient(
+        (x, y) => {
+          const e = tl.exp(x);
+          return {
+            value: tl.mul(tl.log(tl.add(e, 1)), y),
+            gradient: (dy) => [
+              tl.mul(tl.mul(dy, y), tl.sigmoid(x)),
+              tl.reduceSum(tl.mul(dy, tl.log(tl.add(e, 1))), { axis: 0 }),
+            ],
+          };
+        },
+        [xs, h],
+      ),
+  },
+  {
     name: 'variables',
     dtypes: ['float32', 'int32'],
     shapes: [sets('static', [2, 3])],

@@ -531,6 +531,7 @@ describe('contractions', () => {
     const test = gemm(layout, { act: true });
     checkAll(test, 3, 2e-5, [0, 1, 3, 4, 9, 33]);
     const tiled = schedule(test);
+    expect(printKernel(tiled)).toContain('panel');
     check(test, [100, 100, 17, 1], 2e-5, tiled);
     check(test, [70, 10, 600, 1], 1e-4, tiled);
     check(test, [5, 67, 257, 1], 1e-4, tiled);

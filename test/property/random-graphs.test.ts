@@ -33,7 +33,11 @@ it(`${RUNS} random graphs agree`, { timeout: 300_000 }, async () => {
       const truth = await attempt({ backend: 'reference', exact: true }, built);
       const fast = await attempt({ backend: 'cpu', verify: true }, built);
       const plain = await attempt(
-        { backend: 'cpu', fuse: false, disablePasses: ['stabilise', 'fold', 'simplify', 'cse', 'hoist', 'prune'] },
+        {
+          backend: 'cpu',
+          fuse: false,
+          disablePasses: ['stabilise', 'fold', 'simplify', 'cse', 'hoist', 'prune'],
+        },
         built,
       );
       if (typeof truth === 'string') {

@@ -102,7 +102,7 @@ function emitIntScalar(f: FunctionBuilder, fn: BinaryOp, scratch: Scratch): void
     f.op(`i32.${simple}`);
     return;
   }
-  const [x, y] = [scratch('i32', 0), scratch('i32', 1)];
+  const y = scratch('i32', 1);
   switch (fn) {
     case 'shl':
       f.op('i32.shl');
@@ -114,13 +114,15 @@ function emitIntScalar(f: FunctionBuilder, fn: BinaryOp, scratch: Scratch): void
       f.op('i32.shr_u');
       return;
     case 'min':
-    case 'max':
+    case 'max': {
+      const x = scratch('i32', 0);
       f.op('local.set', y).op('local.tee', x).op('local.get', y);
       f.op('local.get', x)
         .op('local.get', y)
         .op(fn === 'min' ? 'i32.lt_s' : 'i32.gt_s');
       f.op('select');
       return;
+    }
     case 'mulhiu':
       f.op('i64.extend_i32_u').op('local.set', scratch('i64', 0));
       f.op('i64.extend_i32_u').op('local.get', scratch('i64', 0)).op('i64.mul');
@@ -133,9 +135,8 @@ function emitIntScalar(f: FunctionBuilder, fn: BinaryOp, scratch: Scratch): void
       f.op('i64.div_s').op('i32.wrap_i64').op('i32.const', 0).op('local.get', y).op('select');
       return;
     case 'rem':
-      f.op('local.set', y).op('local.tee', x).op('local.get', y);
-      f.op('local.get', y).op('i32.eqz').op('i32.add').op('i32.rem_s');
-      f.op('local.get', x).op('local.get', y).op('select');
+      f.op('local.tee', y).op('local.get', y).op('i32.eqz').op('i32.add').op('i32.rem_s');
+      f.op('i32.const', 0).op('local.get', y).op('select');
       return;
     default:
       throw new InternalError(`no instruction for ${fn} of i32`);

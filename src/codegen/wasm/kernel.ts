@@ -242,6 +242,7 @@ class KernelEmitter {
         return;
       case 'fail':
         this.expr(s.when);
+        if (s.when.lanes === 4) f.op('v128.any_true');
         f.if_();
         this.dim(s.code);
         f.op('call', this.env.fail).end();
