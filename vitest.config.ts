@@ -1,13 +1,33 @@
-// How the tests run: every file in a process of its own, two at a time, once and without watching.
+// How the tests run: every file in a process of its own, two at a time; then the few that measure, one
+// after the other with nothing beside them.
 
 import { defineConfig } from 'vitest/config';
 
+const common = { pool: 'forks', testTimeout: 60_000, watch: false } as const;
+
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
-    pool: 'forks',
     maxWorkers: 2,
-    testTimeout: 60_000,
-    watch: false,
+    projects: [
+      {
+        test: {
+          ...common,
+          name: 'tests',
+          include: ['test/**/*.test.ts'],
+          exclude: ['test/alone/**'],
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        test: {
+          ...common,
+          name: 'alone',
+          include: ['test/alone/**/*.test.ts'],
+          fileParallelism: false,
+          maxWorkers: 1,
+          sequence: { groupOrder: 1 },
+        },
+      },
+    ],
   },
 });

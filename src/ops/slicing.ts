@@ -340,7 +340,11 @@ export const rangeOp = defineOp({
   gradient: () => [null, null, null],
   form: {
     kind: 'index',
-    at: (ctx, [i]) => binary('add', ctx.read(0, []), binary('mul', dimValue(i), ctx.read(2, []))),
+    at: (ctx, [i]) => {
+      const [start, , delta] = ctx.values;
+      if (start && delta) return dimValue(addDim(start[0], mulDim(i, delta[0])));
+      return binary('add', ctx.read(0, []), binary('mul', dimValue(i), ctx.read(2, [])));
+    },
   },
 });
 

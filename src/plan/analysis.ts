@@ -2,6 +2,7 @@
 // some step; the others (views, leaves, reads, known sizes) are looked through. Variables are put in
 // versions here: a read sees the version of the last write that it is ordered after.
 
+import { collectSyms, type Sym, symsOf } from '../core/dim.ts';
 import { InternalError } from '../core/error.ts';
 import type { Func, Node, Ref } from '../graph/func.ts';
 import { opRecord } from '../graph/op.ts';
@@ -234,12 +235,15 @@ export function analyse(func: Func, materialisedViews: ReadonlySet<number>): Ana
     } else users.set(of, [user]);
   };
   const seen = new Map<number, ReadonlySet<number>>();
+  const start = startSymbols(func);
   for (const id of order) {
     const node = func.nodes[id];
     const before = new Set<number>();
     for (const r of node.inputs) for (const s of sourcesOf(r.node)) before.add(s);
     for (const c of node.controls) for (const s of sourcesOf(c)) before.add(s);
-    if (solid.has(id)) {
+    if (!solid.has(id) && isKnownSizes(node) && isSettled(node, start)) {
+      sources.set(id, nothing);
+    } else if (solid.has(id)) {
       deps.set(id, before);
       for (const r of node.inputs)
         for (const v of lookThrough(func, r, solid, seen)) addUser(v, id);
@@ -257,6 +261,23 @@ export function analyse(func: Func, materialisedViews: ReadonlySet<number>): Ana
     copiedReads: versions.copiedReads,
     written: versions.written,
   };
+}
+
+/** The symbols that the function's parameters show. */
+function startSymbols(func: Func): Set<string> {
+  const out = new Map<string, Sym>();
+  for (const p of func.params) {
+    const { types, values } = func.nodes[p];
+    for (const d of [...(types[0].shape ?? []), ...(values[0] ?? [])]) collectSyms(d, out);
+  }
+  return new Set(out.keys());
+}
+
+/** Whether sizes are known from the start, so that no step has to come first. */
+function isSettled(node: Node, start: ReadonlySet<string>): boolean {
+  return node.values.every((v) =>
+    (v ?? []).every((d) => [...symsOf(d).keys()].every((id) => start.has(id))),
+  );
 }
 
 /** The order that honours further pairs (before, after) besides inputs and controls. */

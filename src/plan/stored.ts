@@ -101,6 +101,8 @@ export function chooseStored(
         } else if (readsWritten(analysis, at)) total = Number.POSITIVE_INFINITY;
       }
     }
+    // One value for all elements of a reader is computed once per kernel, before its loops.
+    if (total < Number.POSITIVE_INFINITY && isOneValue(func, id)) total = 0;
     costs.set(id, total);
     return total;
   };
@@ -122,6 +124,10 @@ export function chooseStored(
     }
   }
   return stored;
+}
+
+function isOneValue(func: Func, id: number): boolean {
+  return knownType(func, { node: id, port: 0 }).shape.every((d) => d === 1);
 }
 
 function readsWritten(analysis: Analysis, id: number): boolean {

@@ -2,23 +2,11 @@
 // advance instead of index arithmetic, what does not change in a loop is computed before it, and what is
 // used twice is computed once. The order of floating-point operations is the IR's.
 
-import {
-  addDim,
-  type Dim,
-  type DimExpr,
-  dimKey,
-  isNonNegative,
-  mentions,
-  mulDim,
-  splitAffine,
-  subDim,
-  symsOf,
-} from '../../core/dim.ts';
+import { addDim, type Dim, dimKey, mulDim, splitAffine } from '../../core/dim.ts';
 import { InternalError } from '../../core/error.ts';
-import { argsOf, type Expr, type ScalarType } from '../../kernel/expr.ts';
+import type { Expr, ScalarType } from '../../kernel/expr.ts';
 import type { ForStmt, Stmt, TiledKernel, WhileStmt } from '../../kernel/ir.ts';
 import { expandMath } from '../../kernel/math.ts';
-import { exprsOf } from '../../kernel/rewrite.ts';
 import type { FunctionBuilder, ModuleBuilder, ValType } from './assembler.ts';
 import { DimEmitter } from './entry-dims.ts';
 import {
@@ -31,14 +19,15 @@ import {
   splatBytes,
   valType,
 } from './instructions.ts';
+import { KernelDims } from './kernel-dims.ts';
+import { invariantDims, invariantExprs, pointerRows } from './loops.ts';
 import {
+  countUses,
   type Effects,
   effectsOf,
-  isFixed,
   isUntouched,
-  nested,
-  readsOf,
-  straight,
+  isWorthALocal,
+  splitConstant,
 } from './uses.ts';
 
 export interface EmittedKernel {
@@ -96,7 +85,7 @@ const MAX_OFFSET = 512;
 class KernelEmitter {
   private readonly kernel: TiledKernel;
   private readonly env: KernelEnv;
-  private readonly dims: DimEmitter;
+  private readonly sizes: KernelDims;
   private readonly f: FunctionBuilder;
   private readonly syms = new Map<string, number>();
   private readonly values = new Map<string, number>();
@@ -111,7 +100,6 @@ class KernelEmitter {
   constructor(module: ModuleBuilder, kernel: TiledKernel, env: KernelEnv) {
     this.kernel = kernel;
     this.env = env;
-    this.dims = dimEmitter(module);
     const names = [
       ...kernel.buffers.map((b) => b.name),
       ...kernel.params.map((p) => p.id),
@@ -128,6 +116,8 @@ class KernelEmitter {
     });
     this.scratchBase = names.length - 2;
     this.syms.set(kernel.tile.id, names.length - 1);
+    const known = (): ReadonlyMap<string, number> => this.known.dims;
+    this.sizes = new KernelDims(this.f, dimEmitter(module), this.syms, known, kernel.name);
   }
 
   run(): EmittedKernel {
@@ -320,42 +310,14 @@ class KernelEmitter {
 
   /** Computes before a loop what its body would compute again in each turn. */
   private hoist(s: ForStmt, body: readonly Stmt[], effects: Effects): void {
-    const fixed = new Map<Expr, boolean>();
-    const isInvariant = (e: Expr): boolean => {
-      let known = fixed.get(e);
-      if (known === undefined) {
-        known = isUntouched(e, effects);
-        fixed.set(e, known);
-      }
-      return known;
-    };
-    const wanted: Expr[] = [];
-    const seen = new Set<Expr>();
-    // Loads are only moved from where they surely run, and only out of the loop around them.
-    const visit = (e: Expr, sure: boolean): void => {
-      if (isInvariant(e) && (sure || readsOf(e).buffers.size === 0)) {
-        if (isWorthALocal(e) && !this.known.exprs.has(e) && !wanted.includes(e)) wanted.push(e);
-        return;
-      }
-      if (seen.has(e) && !sure) return;
-      seen.add(e);
-      const lazy = e.op === 'select' && e.lazy;
-      argsOf(e).forEach((a, i) => {
-        visit(a, sure && !(lazy && i > 0));
-      });
-    };
-    const visitAll = (stmts: readonly Stmt[], sure: boolean): void => {
-      for (const s of straight(stmts)) for (const e of exprsOf(s)) visit(e, sure);
-      for (const inner of nested(stmts)) visitAll(inner, false);
-    };
-    visitAll(body, true);
+    const wanted = invariantExprs(body, effects, (e) => this.known.exprs.has(e));
     for (const e of wanted) {
       const local = this.f.local(valType(e.type, e.lanes), 'inv');
       this.expr(e);
       this.f.op('local.set', local);
       this.known.exprs.set(e, local);
     }
-    for (const d of this.invariantParts(s.axis.id, body, effects)) {
+    for (const d of invariantDims(s.axis.id, body, effects)) {
       const key = dimKey(d);
       if (this.known.dims.has(key)) continue;
       const local = this.f.local('i32', 'dim');
@@ -363,48 +325,6 @@ class KernelEmitter {
       this.f.op('local.set', local);
       this.known.dims.set(key, local);
     }
-  }
-
-  /** The parts of dims in a body that a loop leaves as they are and that take work to compute. */
-  private invariantParts(axis: string, body: readonly Stmt[], effects: Effects): Dim[] {
-    const out = new Map<string, Dim>();
-    const visit = (d: Dim): void => {
-      if (typeof d === 'number') return;
-      const part = fixedPart(d, effects.names);
-      if (isWorkDim(part)) out.set(dimKey(part), part);
-      for (const t of d.terms) {
-        for (const a of t.atoms) if (a.kind === 'fn') for (const x of a.args) visit(x);
-      }
-    };
-    const inner = new Set(effects.names);
-    inner.delete(axis);
-    // Accesses right in the loop get pointers, which need none of this.
-    const visitIndex = (d: Dim, direct: boolean): void => {
-      const split = direct ? splitAffine(d, axis) : undefined;
-      if (!split || !isFixed(split.coef, inner) || !isFixed(split.rest, inner)) visit(d);
-    };
-    const all = (stmts: readonly Stmt[], direct: boolean): void => {
-      for (const s of straight(stmts)) {
-        const roots = [...exprsOf(s)];
-        const seen = new Set<Expr>();
-        while (roots.length > 0) {
-          const e = roots.pop() as Expr;
-          if (seen.has(e)) continue;
-          seen.add(e);
-          if (e.op === 'dim') visit(e.dim);
-          if (e.op === 'load') visitIndex(e.index, direct);
-          roots.push(...argsOf(e));
-        }
-        if (s.kind === 'store') visitIndex(s.index, direct);
-        if (s.kind === 'for') {
-          visit(s.start);
-          visit(s.end);
-        }
-      }
-      for (const block of nested(stmts)) all(block, false);
-    };
-    all(body, true);
-    return [...out.values()];
   }
 
   /**
@@ -416,22 +336,9 @@ class KernelEmitter {
     body: readonly Stmt[],
     effects: Effects,
   ): { local: number; bytes: number | { local: number } }[] {
-    const inner = new Set(effects.names);
-    inner.delete(s.axis.id);
-    const rows = new Map<string, { buffer: string; base: Dim; coef: Dim; least: number }>();
-    for (const { buffer, index } of accesses(body)) {
-      const split = splitAffine(index, s.axis.id);
-      if (!split || !isFixed(split.coef, inner) || !isFixed(split.rest, inner)) continue;
-      if (mentions(split.coef, s.axis.id)) continue;
-      const { base, constant } = splitConstant(split.rest);
-      const key = `${buffer}:${dimKey(base)}:${dimKey(split.coef)}`;
-      const row = rows.get(key);
-      if (row) row.least = Math.min(row.least, constant);
-      else rows.set(key, { buffer, base, coef: split.coef, least: constant });
-    }
     const steps: { local: number; bytes: number | { local: number } }[] = [];
     const { f } = this;
-    for (const [key, { buffer, base, coef, least }] of rows) {
+    for (const { key, buffer, base, coef, least } of pointerRows(s.axis.id, body, effects)) {
       const info = this.buffer(buffer);
       const size = info.type === 'bool' ? 1 : 4;
       const pointer = f.local('i32', `p_${buffer}`);
@@ -497,114 +404,9 @@ class KernelEmitter {
     return 0;
   }
 
-  /** Pushes the value of a dim, from what is known of it. */
+  /** Pushes the value of a dim. */
   private dim(d: Dim): void {
-    const { f } = this;
-    if (typeof d === 'number') {
-      f.op('i32.const', d | 0);
-      return;
-    }
-    const known = this.known.dims.get(d.key);
-    if (known !== undefined) {
-      f.op('local.get', known);
-      return;
-    }
-    const part = this.knownPart(d);
-    if (part) {
-      f.op('local.get', part.local);
-      this.dim(part.rest);
-      f.op('i32.add');
-      return;
-    }
-    this.dimTerms(d);
-  }
-
-  /** A part of a sum that is held in a local, and what is left. */
-  private knownPart(d: DimExpr): { local: number; rest: Dim } | undefined {
-    if (d.terms.length < 2 || this.known.dims.size === 0) return undefined;
-    const variant = new Set<string>();
-    for (const id of symsOf(d).keys()) {
-      if (!this.syms.has(id)) continue;
-      variant.add(id);
-    }
-    for (const t of d.terms) {
-      for (const a of t.atoms) {
-        if (a.kind !== 'sym') continue;
-        const part = fixedPart(d, new Set([a.id]));
-        const local = typeof part === 'number' ? undefined : this.known.dims.get(part.key);
-        if (local !== undefined && dimKey(part) !== d.key) return { local, rest: subDim(d, part) };
-      }
-    }
-    return undefined;
-  }
-
-  private dimTerms(d: DimExpr): void {
-    const { f } = this;
-    d.terms.forEach((t, i) => {
-      let pushed = 0;
-      for (const a of t.atoms) {
-        if (a.kind === 'sym') f.op('local.get', this.symLocal(a.id));
-        else this.dimFn(a.fn, a.args, a.key);
-        if (pushed++ > 0) f.op('i32.mul');
-      }
-      if (pushed === 0) f.op('i32.const', t.coef | 0);
-      else if (t.coef !== 1) {
-        const power = Math.log2(t.coef);
-        if (Number.isInteger(power)) f.op('i32.const', power).op('i32.shl');
-        else f.op('i32.const', t.coef | 0).op('i32.mul');
-      }
-      if (i > 0) f.op('i32.add');
-    });
-  }
-
-  private symLocal(id: string): number {
-    const local = this.syms.get(id);
-    if (local === undefined)
-      throw new InternalError(`kernel "${this.kernel.name}": ${id} has no value`);
-    return local;
-  }
-
-  private dimFn(
-    fn: 'floordiv' | 'mod' | 'max' | 'min' | 'bcast' | 'ne1',
-    args: readonly Dim[],
-    key: string,
-  ): void {
-    const { f } = this;
-    const known = this.known.dims.get(key);
-    if (known !== undefined) {
-      f.op('local.get', known);
-      return;
-    }
-    const [a, b] = args;
-    if ((fn === 'floordiv' || fn === 'mod') && typeof b === 'number' && b > 0 && isNonNegative(a)) {
-      this.dim(a);
-      const power = Math.log2(b);
-      if (Number.isInteger(power)) {
-        f.op('i32.const', fn === 'mod' ? b - 1 : power).op(fn === 'mod' ? 'i32.and' : 'i32.shr_u');
-      } else f.op('i32.const', b).op(fn === 'mod' ? 'i32.rem_u' : 'i32.div_u');
-      return;
-    }
-    if ((fn === 'floordiv' || fn === 'mod') && isNonNegative(a) && isNonNegative(b)) {
-      // A divisor of 0 becomes 1; the result is then replaced by 0.
-      const divisor = this.f.local('i32', 'divisor');
-      this.dim(b);
-      f.op('local.set', divisor);
-      this.dim(a);
-      f.op('local.get', divisor).op('local.get', divisor).op('i32.eqz').op('i32.add');
-      f.op(fn === 'mod' ? 'i32.rem_u' : 'i32.div_u')
-        .op('i32.const', 0)
-        .op('local.get', divisor)
-        .op('select');
-      return;
-    }
-    if (fn === 'ne1') {
-      this.dim(a);
-      f.op('i32.const', 1).op('i32.ne');
-      return;
-    }
-    this.dim(a);
-    this.dim(b);
-    this.dims.pushCall(f, fn);
+    this.sizes.push(d);
   }
 
   /** Pushes the value of an expression. */
@@ -729,75 +531,4 @@ class KernelEmitter {
     this.expr(c);
     f.op(type === 'v128' ? 'v128.bitselect' : 'select');
   }
-}
-
-/** Whether an expression costs more than getting a local. */
-function isWorthALocal(e: Expr): boolean {
-  if (e.op === 'const') return e.lanes === 4;
-  if (e.op === 'let' || e.op === 'var') return false;
-  return e.op !== 'dim' || isWorkDim(e.dim);
-}
-
-function isWorkDim(d: Dim): boolean {
-  if (typeof d === 'number') return false;
-  if (d.terms.length > 1) return true;
-  const [t] = d.terms;
-  return t.coef !== 1 || t.atoms.length > 1 || t.atoms[0].kind === 'fn';
-}
-
-/** The sum of the terms that mention none of the names. */
-function fixedPart(d: DimExpr, names: ReadonlySet<string>): Dim {
-  let out: Dim = d;
-  for (const t of d.terms) {
-    const single: DimExpr = { key: '', terms: [t] };
-    if (!isFixed(single, names)) out = subDim(out, single);
-  }
-  return out;
-}
-
-/** A dim as what varies and a constant. */
-function splitConstant(d: Dim): { base: Dim; constant: number } {
-  if (typeof d === 'number') return { base: 0, constant: d };
-  const constant = d.terms.find((t) => t.atoms.length === 0)?.coef ?? 0;
-  return { base: subDim(d, constant), constant };
-}
-
-/** The accesses that run in each pass of a block, its branches included, its loops not. */
-function accesses(stmts: readonly Stmt[]): { buffer: string; index: Dim }[] {
-  const out: { buffer: string; index: Dim }[] = [];
-  const seen = new Set<Expr>();
-  const visit = (root: Expr): void => {
-    const stack = [root];
-    while (stack.length > 0) {
-      const e = stack.pop() as Expr;
-      if (seen.has(e)) continue;
-      seen.add(e);
-      if (e.op === 'load') out.push({ buffer: e.buffer, index: e.index });
-      stack.push(...argsOf(e));
-    }
-  };
-  const all = (list: readonly Stmt[]): void => {
-    for (const s of list) {
-      for (const e of exprsOf(s)) visit(e);
-      if (s.kind === 'store') out.push({ buffer: s.buffer, index: s.index });
-      if (s.kind === 'if') {
-        all(s.then);
-        all(s.else);
-      } else if (s.kind === 'outline') all(s.body);
-    }
-  };
-  all(stmts);
-  return out;
-}
-
-/** How often expressions are used by the statements that run in each pass of a block. */
-function countUses(stmts: readonly Stmt[]): Map<Expr, number> {
-  const counts = new Map<Expr, number>();
-  const visit = (e: Expr): void => {
-    const n = (counts.get(e) ?? 0) + 1;
-    counts.set(e, n);
-    if (n === 1) argsOf(e).forEach(visit);
-  };
-  for (const s of straight(stmts)) exprsOf(s).forEach(visit);
-  return counts;
 }

@@ -1,10 +1,10 @@
 // What statements define, change and read: the facts that decide what may be computed earlier, kept, or
 // shared. Conservative: a store to a buffer changes all of its elements.
 
-import { type Dim, symsOf } from '../../core/dim.ts';
+import { type Dim, type DimExpr, subDim, symsOf } from '../../core/dim.ts';
 import { argsOf, type Expr } from '../../kernel/expr.ts';
 import type { Stmt } from '../../kernel/ir.ts';
-import { blocksOf, walkStmts } from '../../kernel/rewrite.ts';
+import { blocksOf, exprsOf, walkStmts } from '../../kernel/rewrite.ts';
 
 /** Names that statements bind or change: axes, lets, vars, buffers stored to. */
 export interface Effects {
@@ -100,4 +100,76 @@ export function straight(stmts: readonly Stmt[]): Stmt[] {
 /** The blocks within a block that may run never or often: loops and branches. */
 export function nested(stmts: readonly Stmt[]): (readonly Stmt[])[] {
   return straight(stmts).flatMap((s) => [...blocksOf(s)]);
+}
+
+/** Whether an expression costs more than getting a local. */
+export function isWorthALocal(e: Expr): boolean {
+  if (e.op === 'const') return e.lanes === 4;
+  if (e.op === 'let' || e.op === 'var') return false;
+  return e.op !== 'dim' || isWorkDim(e.dim);
+}
+
+/** Whether a dim takes work to compute. */
+export function isWorkDim(d: Dim): boolean {
+  if (typeof d === 'number') return false;
+  if (d.terms.length > 1) return true;
+  const [t] = d.terms;
+  return t.coef !== 1 || t.atoms.length > 1 || t.atoms[0].kind === 'fn';
+}
+
+/** The sum of the terms that mention none of the names. */
+export function fixedPart(d: DimExpr, names: ReadonlySet<string>): Dim {
+  let out: Dim = d;
+  for (const t of d.terms) {
+    const single: DimExpr = { key: '', terms: [t] };
+    if (!isFixed(single, names)) out = subDim(out, single);
+  }
+  return out;
+}
+
+/** A dim as what varies and a constant. */
+export function splitConstant(d: Dim): { base: Dim; constant: number } {
+  if (typeof d === 'number') return { base: 0, constant: d };
+  const constant = d.terms.find((t) => t.atoms.length === 0)?.coef ?? 0;
+  return { base: subDim(d, constant), constant };
+}
+
+/** The accesses that run in each pass of a block, its branches included, its loops not. */
+export function accesses(stmts: readonly Stmt[]): { buffer: string; index: Dim }[] {
+  const out: { buffer: string; index: Dim }[] = [];
+  const seen = new Set<Expr>();
+  const visit = (root: Expr): void => {
+    const stack = [root];
+    while (stack.length > 0) {
+      const e = stack.pop() as Expr;
+      if (seen.has(e)) continue;
+      seen.add(e);
+      if (e.op === 'load') out.push({ buffer: e.buffer, index: e.index });
+      stack.push(...argsOf(e));
+    }
+  };
+  const all = (list: readonly Stmt[]): void => {
+    for (const s of list) {
+      for (const e of exprsOf(s)) visit(e);
+      if (s.kind === 'store') out.push({ buffer: s.buffer, index: s.index });
+      if (s.kind === 'if') {
+        all(s.then);
+        all(s.else);
+      } else if (s.kind === 'outline') all(s.body);
+    }
+  };
+  all(stmts);
+  return out;
+}
+
+/** How often expressions are used by the statements that run in each pass of a block. */
+export function countUses(stmts: readonly Stmt[]): Map<Expr, number> {
+  const counts = new Map<Expr, number>();
+  const visit = (e: Expr): void => {
+    const n = (counts.get(e) ?? 0) + 1;
+    counts.set(e, n);
+    if (n === 1) argsOf(e).forEach(visit);
+  };
+  for (const s of straight(stmts)) exprsOf(s).forEach(visit);
+  return counts;
 }
