@@ -15,9 +15,10 @@ export type {
   RunBindings,
 } from './backends/backend.ts';
 export { registerBackend } from './backends/backend.ts';
-export type { Dim, DimExpr } from './core/dim.ts';
+export type { Atom, Dim, DimExpr, DimFn, FnAtom, Sym, Term } from './core/dim.ts';
 export { dimToString } from './core/dim.ts';
-export type { DType } from './core/dtype.ts';
+export type { DType, TypedArray } from './core/dtype.ts';
+export type { ErrorContext } from './core/error.ts';
 export {
   AbortedError,
   DTypeError,
@@ -36,9 +37,11 @@ export {
 } from './core/error.ts';
 export type { ArrayLike } from './core/from-nested.ts';
 export { toNDArray } from './core/from-nested.ts';
-export { type HostTensor, NDArray, type NestedArray } from './core/ndarray.ts';
+export { type DataOf, type HostTensor, NDArray, type NestedArray } from './core/ndarray.ts';
 export type { Dims, TensorType } from './core/type.ts';
+export type { Attrs, AttrValue, Constraint, Func, Node, Ref } from './graph/func.ts';
 export {
+  type AddOptions,
   controlDependencies,
   Graph,
   getDefaultGraph,
@@ -48,10 +51,55 @@ export {
 } from './graph/graph.ts';
 export { graphFromJson, graphToJson } from './graph/json.ts';
 export { Operation, Tensor } from './graph/tensor.ts';
+export type {
+  BinaryExpr,
+  BinaryOp,
+  BitcastExpr,
+  CastExpr,
+  CompareExpr,
+  CompareOp,
+  ConstExpr,
+  DimValue,
+  Expr,
+  ExtractExpr,
+  Lanes,
+  LoadExpr,
+  LocalExpr,
+  PackExpr,
+  ScalarType,
+  SelectExpr,
+  SplatExpr,
+  UnaryExpr,
+  UnaryOp,
+} from './kernel/expr.ts';
+export type {
+  ArrayStmt,
+  AxisRole,
+  BufferParam,
+  Combine,
+  FailStmt,
+  ForStmt,
+  IfStmt,
+  Kernel,
+  LetStmt,
+  OutlineStmt,
+  SetStmt,
+  Stmt,
+  StoreStmt,
+  VarStmt,
+  WhileStmt,
+} from './kernel/ir.ts';
 export { AdamOptimizer } from './lib/train/adam.ts';
 export { GradientDescentOptimizer } from './lib/train/gradient-descent.ts';
 export { MomentumOptimizer } from './lib/train/momentum.ts';
 export { type GradientPair, type MinimizeOptions, Optimizer } from './lib/train/optimizer.ts';
+export type {
+  AxisOptions,
+  BinaryMethod,
+  ComparisonMethod,
+  ReductionMethod,
+  UnaryMethod,
+} from './methods.ts';
 export { cast, group, identity, noOp, stopGradient } from './ops/basic.ts';
 export {
   equal,
@@ -67,10 +115,12 @@ export {
 } from './ops/compare.ts';
 export {
   cond,
+  type FoldOptions,
   foldl,
   foldr,
   mapFn,
   type Packed,
+  type ScanOptions,
   scan,
   switchCase,
   whileLoop,
@@ -85,7 +135,7 @@ export {
   placeholder,
   placeholderWithDefault,
 } from './ops/leaf.ts';
-export { dotGeneral, matmul } from './ops/linear.ts';
+export { type DotAxes, dotGeneral, matmul } from './ops/linear.ts';
 export {
   abs,
   add,
@@ -157,6 +207,26 @@ export {
   variableScope,
   variablesInitializer,
 } from './ops/state.ts';
+export type {
+  BindStep,
+  BranchStep,
+  BufferKind,
+  BufferView,
+  CheckStep,
+  HostStep,
+  KernelStep,
+  LoopStep,
+  Plan,
+  PlanBuffer,
+  PlanCheck,
+  PlanConstraint,
+  PlanFeed,
+  PlanResult,
+  ReserveStep,
+  Segment,
+  StartSym,
+  Step,
+} from './plan/types.ts';
 export type { Feedable, Feeds } from './session/feeds.ts';
 export {
   type Callable,

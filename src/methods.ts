@@ -86,54 +86,59 @@ for (const [name, fn] of Object.entries(METHODS)) {
   });
 }
 
-type Unary = (options?: OpOptions) => Tensor;
-type Binary = (y: TensorLike, options?: OpOptions) => Tensor;
-type Comparison = (y: TensorLike, options?: OpOptions) => Tensor<'bool'>;
-type Reduction = (options?: reduce.ReduceOptions) => Tensor;
-type AxisOptions = OpOptions & { readonly axis?: number };
+/** A method of one tensor. */
+export type UnaryMethod = (options?: OpOptions) => Tensor;
+/** A method that takes a second operand; both broadcast. */
+export type BinaryMethod = (y: TensorLike, options?: OpOptions) => Tensor;
+/** A comparison with a second operand; both broadcast. */
+export type ComparisonMethod = (y: TensorLike, options?: OpOptions) => Tensor<'bool'>;
+/** A reduction over axes. */
+export type ReductionMethod = (options?: reduce.ReduceOptions) => Tensor;
+/** Options with an axis, negative from the end. */
+export type AxisOptions = OpOptions & { readonly axis?: number };
 
 declare module './graph/tensor.ts' {
   // The op functions with this tensor as the first argument; see there.
   interface Tensor<D extends DType = DType, S extends Dims | null = Dims | null> {
-    add: Binary;
-    sub: Binary;
-    mul: Binary;
-    div: Binary;
-    floorDiv: Binary;
-    mod: Binary;
-    maximum: Binary;
-    minimum: Binary;
-    neg: Unary;
-    abs: Unary;
-    sign: Unary;
-    square: Unary;
-    sqrt: Unary;
-    exp: Unary;
-    log: Unary;
-    tanh: Unary;
-    sigmoid: Unary;
-    sin: Unary;
-    cos: Unary;
-    relu: Unary;
-    equal: Comparison;
-    notEqual: Comparison;
-    less: Comparison;
-    lessEqual: Comparison;
-    greater: Comparison;
-    greaterEqual: Comparison;
-    logicalAnd: Comparison;
-    logicalOr: Comparison;
+    add: BinaryMethod;
+    sub: BinaryMethod;
+    mul: BinaryMethod;
+    div: BinaryMethod;
+    floorDiv: BinaryMethod;
+    mod: BinaryMethod;
+    maximum: BinaryMethod;
+    minimum: BinaryMethod;
+    neg: UnaryMethod;
+    abs: UnaryMethod;
+    sign: UnaryMethod;
+    square: UnaryMethod;
+    sqrt: UnaryMethod;
+    exp: UnaryMethod;
+    log: UnaryMethod;
+    tanh: UnaryMethod;
+    sigmoid: UnaryMethod;
+    sin: UnaryMethod;
+    cos: UnaryMethod;
+    relu: UnaryMethod;
+    equal: ComparisonMethod;
+    notEqual: ComparisonMethod;
+    less: ComparisonMethod;
+    lessEqual: ComparisonMethod;
+    greater: ComparisonMethod;
+    greaterEqual: ComparisonMethod;
+    logicalAnd: ComparisonMethod;
+    logicalOr: ComparisonMethod;
     logicalNot: (options?: OpOptions) => Tensor<'bool'>;
     select: (x: TensorLike, y: TensorLike, options?: OpOptions) => Tensor;
     where: (options?: OpOptions) => Tensor<'int32'>;
     cast: <T extends DType>(dtype: T, options?: OpOptions) => Tensor<T>;
-    identity: Unary;
-    stopGradient: Unary;
-    sum: Reduction;
-    mean: Reduction;
-    prod: Reduction;
-    max: Reduction;
-    min: Reduction;
+    identity: UnaryMethod;
+    stopGradient: UnaryMethod;
+    sum: ReductionMethod;
+    mean: ReductionMethod;
+    prod: ReductionMethod;
+    max: ReductionMethod;
+    min: ReductionMethod;
     all: (options?: reduce.ReduceOptions) => Tensor<'bool'>;
     any: (options?: reduce.ReduceOptions) => Tensor<'bool'>;
     argMax: (options?: AxisOptions) => Tensor<'int32'>;

@@ -211,12 +211,12 @@ export type Packed<S> = S extends Tensor
           ? { readonly [K in keyof S]: Packed<S[K]> }
           : Tensor;
 
-interface FoldOptions<A> extends OpOptions {
+export interface FoldOptions<A> extends OpOptions {
   /** What the accumulator starts as; the first element where absent. */
   readonly initializer?: A;
 }
 
-interface ScanOptions<A> extends FoldOptions<A> {
+export interface ScanOptions<A> extends FoldOptions<A> {
   /** Go through the elements from the last to the first. */
   readonly reverse?: boolean;
 }

@@ -22,7 +22,8 @@ import { shapeFromInput } from './sizes.ts';
 import { concat, slice } from './slicing.ts';
 import { unbroadcast } from './unbroadcast.ts';
 
-type DotAttrs = {
+/** Which axes of two operands pair: batch axes stay, contracted axes are summed over. */
+export type DotAxes = {
   readonly lhsBatch: readonly number[];
   readonly rhsBatch: readonly number[];
   readonly lhsContract: readonly number[];
@@ -36,7 +37,7 @@ function free(rank: number, ...used: (readonly number[])[]): number[] {
 
 /** The inputs' indices from the output's (batch, free of x, free of y) and the contracted ones. */
 function dotIndices<T>(
-  attrs: DotAttrs,
+  attrs: DotAxes,
   ranks: readonly [number, number],
   out: readonly T[],
   red: readonly T[],
@@ -59,7 +60,7 @@ function dotIndices<T>(
   return [x, y];
 }
 
-export const dotGeneralOp = defineOp<DotAttrs>({
+export const dotGeneralOp = defineOp<DotAxes>({
   name: 'dotGeneral',
   nodeName: 'DotGeneral',
   doc: 'Sums of products over contracted axes; the result has the batch axes, then the free axes of x, then of y.',
@@ -128,7 +129,7 @@ export const dotGeneralOp = defineOp<DotAttrs>({
 });
 
 /** The gradient of one operand: the other contracted with the gradient, axes put back in place. */
-function dotGradient(x: Tensor, y: Tensor, grad: Tensor, attrs: DotAttrs, first: boolean): Tensor {
+function dotGradient(x: Tensor, y: Tensor, grad: Tensor, attrs: DotAxes, first: boolean): Tensor {
   const xFree = free(x.rank as number, attrs.lhsBatch, attrs.lhsContract);
   const yFree = free(y.rank as number, attrs.rhsBatch, attrs.rhsContract);
   const batch = attrs.lhsBatch.map((_, i) => i);
@@ -241,7 +242,7 @@ function batched(t: Tensor, other: Tensor): Tensor {
 export function dotGeneral(
   x: TensorLike,
   y: TensorLike,
-  axes: DotAttrs,
+  axes: DotAxes,
   options: OpOptions = {},
 ): Tensor {
   return inGraphOf([x, y], () =>

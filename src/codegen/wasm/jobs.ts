@@ -11,6 +11,9 @@ import type { DimEmitter, PushSym } from './entry-dims.ts';
 /** Least work (operations and bytes) of a job; below, the handshake costs more than it gains. */
 const MIN_JOB = 8192;
 
+/** Work of a job that lasts long enough for threads to wake in the middle of it. */
+const LONG_JOB = 4_000_000;
+
 /** How to launch a kernel: a function of its addresses and params. */
 export interface Launch {
   readonly func: number;
@@ -93,9 +96,11 @@ function emitLaunch(
     f.op('local.get', tiles).op('i32.const', 2).op('i32.ge_s').if_();
     dims.pushFloat(f, tiled.flops, sym);
     dims.pushFloat(f, tiled.bytes, sym);
-    f.op('f64.add').op('f64.const', MIN_JOB).op('f64.ge').if_();
+    const work = f.local('f64', 'work');
+    f.op('f64.add').op('local.tee', work).op('f64.const', MIN_JOB).op('f64.ge').if_();
     f.op('i32.const', 0).op('i32.atomic.load', control(place, CONTROL.awake));
-    f.op('i32.const', 0).op('i32.gt_s').if_();
+    f.op('i32.const', 0).op('i32.gt_s');
+    f.op('local.get', work).op('f64.const', LONG_JOB).op('f64.ge').op('i32.or').if_();
     emitJob(f, layout, place, count, number, worker, tiles);
     f.op('local.get', tiles).op('return').end();
     f.op('i32.const', 0).op('i32.const', 1).op('i32.store', missed);

@@ -34,16 +34,16 @@ export function invariantExprs(
     }
     return known;
   };
-  const wanted: Expr[] = [];
-  const seen = new Set<Expr>();
+  const wanted = new Set<Expr>();
+  const seen = { sure: new Set<Expr>(), unsure: new Set<Expr>() };
   // Loads are only moved from where they surely run, and only out of the loop around them.
   const visit = (e: Expr, sure: boolean): void => {
+    if (seen.sure.has(e) || (!sure && seen.unsure.has(e))) return;
+    seen[sure ? 'sure' : 'unsure'].add(e);
     if (isInvariant(e) && (sure || readsOf(e).buffers.size === 0)) {
-      if (isWorthALocal(e) && !isKnown(e) && !wanted.includes(e)) wanted.push(e);
+      if (isWorthALocal(e) && !isKnown(e)) wanted.add(e);
       return;
     }
-    if (seen.has(e) && !sure) return;
-    seen.add(e);
     const lazy = e.op === 'select' && e.lazy;
     argsOf(e).forEach((a, i) => {
       visit(a, sure && !(lazy && i > 0));
@@ -54,7 +54,7 @@ export function invariantExprs(
     for (const inner of nested(stmts)) visitAll(inner, false);
   };
   visitAll(body, true);
-  return wanted;
+  return [...wanted];
 }
 
 /** The parts of dims in a body that a loop leaves as they are and that take work to compute. */
