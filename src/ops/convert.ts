@@ -73,7 +73,7 @@ export function inGraphOf<T>(xs: readonly unknown[], fn: () => T): T {
   if (isScoped()) return fn();
   for (const x of xs) {
     const graph = x instanceof Tensor ? x.graph : (x as { graph?: Graph } | null)?.graph;
-    if (graph && graph !== getDefaultGraph()) return withGraph(graph, fn);
+    if (graph && !graph.parent && graph !== getDefaultGraph()) return withGraph(graph, fn);
   }
   return fn();
 }

@@ -365,8 +365,15 @@ function versionVariables(
 
   const next = successors(func, order);
   const results = new Set(func.results.map((r) => r.node));
+  // Edges found so far count too: two variables that are swapped must not wait for each other.
+  const precede = (before: number, after: number): void => {
+    edges.push([before, after]);
+    const list = next.get(before);
+    if (list) list.push(after);
+    else next.set(before, [after]);
+  };
   for (const [name, writes] of writers) {
-    for (let i = 1; i < writes.length; i++) edges.push([writes[i - 1], writes[i]]);
+    for (let i = 1; i < writes.length; i++) precede(writes[i - 1], writes[i]);
     const values = [...(readers.get(name) ?? []), ...writes.slice(0, -1)];
     for (const value of values) {
       const ancestors = upstream(func, value);
@@ -381,14 +388,14 @@ function versionVariables(
       const form = opRecord(func.nodes[value].op).form.kind;
       const late = direct.users.some((u) => u !== write && after.has(u));
       if (form === 'loop' || form === 'branch') {
-        edges.push([value, write]);
+        precede(value, write);
       } else if (late || (direct.reachesResult && results.size > 0)) {
         if (form !== 'readVariable') {
           throw new InternalError(`"${func.nodes[value].name}" is used after a later write`);
         }
         copiedReads.add(value);
-        edges.push([value, write]);
-      } else for (const u of direct.users) if (u !== write) edges.push([u, write]);
+        precede(value, write);
+      } else for (const u of direct.users) if (u !== write) precede(u, write);
     }
   }
   return { edges, copiedReads, written };
