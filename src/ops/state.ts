@@ -129,6 +129,8 @@ export class Variable<D extends DType = DType> {
     this.initializer = graph.withoutControls(() =>
       graph.nameScope(`${name}/`, () => this.write(value, 'set', {}).op),
     );
+    // Made now, so that a finalized graph can still be asked for the variable's value.
+    graph.withoutControls(() => this.read());
   }
 
   private attrs(): VariableAttrs {

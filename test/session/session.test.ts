@@ -110,6 +110,13 @@ for (const backend of ['cpu', 'reference']) {
       expect((await session.run(v)).item()).toBe(3);
     });
 
+    it('reads variables of a finalized graph', async () => {
+      const v = tl.variable([1, 2], { name: 'v' });
+      v.graph.finalize();
+      await session.run(v.initializer);
+      expect((await session.run(v)).toArray()).toEqual([1, 2]);
+    });
+
     it('swaps two variables in one run', async () => {
       const a = tl.variable([1, 2], { name: 'a' });
       const b = tl.variable([3, 4], { name: 'b' });
