@@ -89,6 +89,7 @@ export type {
   VarStmt,
   WhileStmt,
 } from './kernel/ir.ts';
+export * as nn from './lib/nn.ts';
 export { AdamOptimizer } from './lib/train/adam.ts';
 export { GradientDescentOptimizer } from './lib/train/gradient-descent.ts';
 export { MomentumOptimizer } from './lib/train/momentum.ts';
