@@ -104,6 +104,14 @@ export interface SelectExpr extends Base {
   readonly args: readonly [Expr, Expr, Expr];
 }
 /**
+ * `args[0] * args[1] + args[2]` of floats, rounded once or twice as the machine does it faster: for
+ * long sums of products, whose order is free within tolerance anyway.
+ */
+export interface MaddExpr extends Base {
+  readonly op: 'madd';
+  readonly args: readonly [Expr, Expr, Expr];
+}
+/**
  * Conversion by value. float to int truncates, saturates, and gives 0 for NaN; anything to bool is
  * `!= 0`; bool to a number is 0 or 1.
  */
@@ -142,6 +150,7 @@ export type Expr =
   | BinaryExpr
   | CompareExpr
   | SelectExpr
+  | MaddExpr
   | CastExpr
   | BitcastExpr
   | SplatExpr
@@ -232,6 +241,14 @@ export function select(c: Expr, a: Expr, b: Expr, lazy = false): Expr {
   const key = `s:${lazy}:${c.id}:${a.id}:${b.id}`;
   const { type, lanes } = a;
   return intern<SelectExpr>(key, { op: 'select', lazy, type, lanes, args: [c, a, b] });
+}
+
+export function madd(a: Expr, b: Expr, c: Expr): Expr {
+  invariant(a.type === b.type && b.type === c.type, `madd of ${a.type}, ${b.type}, ${c.type}`);
+  invariant(a.lanes === b.lanes && b.lanes === c.lanes, 'madd of different lanes');
+  const key = `m:${a.id}:${b.id}:${c.id}`;
+  const { type, lanes } = a;
+  return intern<MaddExpr>(key, { op: 'madd', type, lanes, args: [a, b, c] });
 }
 
 export function cast(type: ScalarType, a: Expr): Expr {

@@ -277,6 +277,10 @@ class Compiler {
         return lift2(binaryFn(e.fn, e.type), args[0], args[1], e.lanes);
       case 'compare':
         return lift2(compareFn(e.fn), args[0], args[1], e.lanes);
+      case 'madd': {
+        const product = lift2(binaryFn('mul', e.type), args[0], args[1], e.lanes);
+        return lift2(binaryFn('add', e.type), product, args[2], e.lanes);
+      }
       case 'cast':
         return lift1(castFn(e.type, e.args[0].type), args[0], e.lanes);
       case 'bitcast':

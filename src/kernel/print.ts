@@ -58,6 +58,8 @@ function nodeText(e: Expr, args: readonly string[]): string {
     }
     case 'select':
       return `${e.lazy ? 'lazy_select' : 'select'}(${args.join(', ')})`;
+    case 'madd':
+      return `madd(${args.join(', ')})`;
     case 'cast':
       return `${e.type}(${args[0]})`;
     case 'bitcast':

@@ -13,6 +13,7 @@ import {
   type Expr,
   extract,
   load,
+  madd,
   pack,
   select,
   splat,
@@ -33,6 +34,8 @@ export function rebuild(e: Expr, args: readonly Expr[]): Expr {
       return compare(e.fn, args[0], args[1]);
     case 'select':
       return select(args[0], args[1], args[2], e.lazy);
+    case 'madd':
+      return madd(args[0], args[1], args[2]);
     case 'cast':
       return cast(e.type, args[0]);
     case 'bitcast':

@@ -91,6 +91,7 @@ function operandTypes(e: Expr): readonly ScalarType[] | undefined {
         return NUMERIC;
     }
   }
+  if (e.op === 'madd') return FLOAT;
   return e.op === 'bitcast' ? NUMERIC : undefined;
 }
 
@@ -104,6 +105,7 @@ function resultProblem(e: Expr): string | undefined {
       return wrong(type, args[0].lanes);
     }
     case 'binary':
+    case 'madd':
       return wrong(args[0].type, args[0].lanes);
     case 'compare':
       return wrong('bool', args[0].lanes);

@@ -10,7 +10,7 @@ import { CpuDevice } from './device.ts';
 /** How this backend compiles kernels. Relaxed SIMD stays off: its bits differ between machines. */
 const COMPILER: KernelCompiler = {
   schedule: scheduleCpu,
-  emit: (module, kernel, env) => emitKernel(module, kernel, env),
+  emit: (module, kernel, env) => emitKernel(module, kernel, { ...env, relaxed: false }),
 };
 
 /** Makes the CPU backend. */

@@ -40,6 +40,8 @@ export interface KernelEnv {
   /** Index of the function `(code: i32) -> ()` that notes a failed check. */
   readonly fail: number;
   readonly name: string;
+  /** Whether the machine has relaxed SIMD: `madd` is then one instruction. */
+  readonly relaxed: boolean;
 }
 
 /**
@@ -460,6 +462,9 @@ class KernelEmitter {
       case 'select':
         this.select(e.args, e.lazy, valType(e.type, e.lanes));
         return;
+      case 'madd':
+        this.madd(e.args, e.lanes);
+        return;
       case 'cast':
         this.expr(e.args[0]);
         emitCast(f, e.args[0].type, e.type, e.lanes);
@@ -486,6 +491,17 @@ class KernelEmitter {
       default:
         e satisfies never;
     }
+  }
+
+  private madd([a, b, c]: readonly [Expr, Expr, Expr], lanes: 1 | 4): void {
+    const { f } = this;
+    this.expr(a);
+    this.expr(b);
+    const relaxed = this.env.relaxed && lanes === 4;
+    if (!relaxed) emitBinary(f, 'mul', a.type, lanes, this.scratch);
+    this.expr(c);
+    if (relaxed) f.op('f32x4.relaxed_madd');
+    else emitBinary(f, 'add', a.type, lanes, this.scratch);
   }
 
   /** A scalar as it stands in a lane: bools as masks. */

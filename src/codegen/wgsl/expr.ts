@@ -276,6 +276,8 @@ function nodeText(e: Expr, args: readonly string[], scope: ExprScope): string {
     }
     case 'select':
       return `select(${args[2]}, ${args[1]}, ${args[0]})`;
+    case 'madd':
+      return `(${args[0]} * ${args[1]} + ${args[2]})`;
     case 'cast':
       return castText(e.type, e.args[0].type, args[0], scope);
     case 'bitcast':

@@ -1,87 +1,97 @@
-// A tile of a matrix product: the right factor is packed into panels 8 wide, over which blocks of
-// four rows accumulate in registers; partial sums of long sums wait in a scratch tile.
+// A tile of a contraction: for stretches of the sum the right factor is packed into panels 8 wide, over
+// which blocks of four rows accumulate in registers. Sums that need several stretches wait in a scratch
+// tile; the last stretch goes on in registers with what the kernel does with the sum.
 // Invariant: the panel's edges are zero, so every block is whole in its columns; scratch beyond the
 // matrix is written but never used. The micro-kernel keeps 8 + 2 + 4 vectors alive (15 registers).
 
 import {
   addDim,
   type Dim,
+  floorDiv,
   makeSym,
   maxDim,
   minDim,
+  modDim,
   mulDim,
   type Sym,
-  splitAffine,
   subDim,
+  sumDims,
   symDim,
 } from '../../core/dim.ts';
 import {
   add,
+  binary,
   compare,
   dimValue,
   type Expr,
   f32,
   letRef,
   load,
-  mul,
+  madd,
+  select,
   splat,
   varRef,
 } from '../expr.ts';
-import type { ForStmt, Stmt, VarStmt } from '../ir.ts';
+import type { ForStmt, Stmt } from '../ir.ts';
 import { ifStmt, substituteSyms } from '../rewrite.ts';
-import { blockOf } from './block.ts';
-import { bindDim, forLoop, letStmt, type Names, setStmt, storeStmt } from './build.ts';
+import { blockOf, copyName } from './block.ts';
+import { bindDim, forLoop, letStmt, type Names, setStmt, storeStmt, wholeEnd } from './build.ts';
+import type { Contraction } from './contraction.ts';
 import { emitGrid, planGrid, steps } from './grid.ts';
 import { strip } from './inner.ts';
+import { Offsets } from './offsets.ts';
 import type { Range } from './tile.ts';
-
-/** A matrix product. */
-export interface Contraction {
-  /** The axis of `left`, and of the rows of a block. */
-  readonly row: ForStmt;
-  /** The axis of `right`, and of the lanes of a block. */
-  readonly col: ForStmt;
-  /** The axis summed over. */
-  readonly sum: ForStmt;
-  readonly left: Expr;
-  readonly right: Expr;
-  /** Declares the accumulator with its initial value. */
-  readonly init: VarStmt;
-  /** What is done with the sum. */
-  readonly epilogue: readonly Stmt[];
-}
+import { COL, ROW } from './vary.ts';
 
 /** The most rows and columns of a tile. */
-export const TILE_ROWS = 64;
-export const TILE_COLS = 64;
+export const MAX_ROWS = 256;
+export const MAX_COLS = 256;
 
-/** The length of sum for which a panel fits the first cache. */
-const PANEL_LENGTH = 256;
+/** The longest stretch of a sum: a panel and the rows of a block fit the first cache. */
+const STRETCH = 512;
 const PANEL_WIDTH = 8;
+const VECTORS = PANEL_WIDTH / 4;
 const BLOCK_ROWS = 4;
-/** Fewer rows than these are not worth a packed panel. */
-const FEW_ROWS = 4;
+/** Rows that are packed side by side: those of a cache line. */
+const LINE_ROWS = 16;
+/** Fewer rows or columns than these are not worth a packed panel. */
+const FEW = 4;
 
-/** The loops of a tile and what they contain, as the generic schedule sees them. */
-export interface TiledNest {
+/** The loops of a tile: batch axes, then rows, then columns. */
+export interface TiledLoops {
   readonly loops: readonly ForStmt[];
   readonly ranges: readonly Range[];
-  readonly body: readonly Stmt[];
 }
 
 /** The statements of one tile. */
-export function emitProduct(product: Contraction, nest: TiledNest, names: Names): Stmt[] {
-  const { loops, ranges, body } = nest;
-  const rows = ranges[loops.length - 2];
-  const few = compare('lt', dimValue(subDim(rows.end, rows.start)), dimValue(FEW_ROWS));
-  const plain = emitGrid(loops, ranges, planGrid(loops, body, names, { rows: false }), names);
-  let packed = new Product(product, rows, ranges[loops.length - 1], names).stmts();
+export function emitProduct(product: Contraction, nest: TiledLoops, names: Names): Stmt[] {
+  const { loops, ranges } = nest;
+  const [rows, cols] = ranges.slice(-2);
+  const grid = planGrid(loops, product.point, names, { rows: false });
+  const plain = emitGrid(loops, ranges, grid, names);
+  let packed = new Product(product, rows, cols, names).stmts();
   for (let k = loops.length - 3; k >= 0; k--) {
     const { axis, role } = loops[k];
     packed = [forLoop(axis, ranges[k].start, ranges[k].end, 1, role, packed)];
   }
   // Packing pays only if several blocks of rows use the panel.
-  return [ifStmt(few, plain, packed)];
+  const least = minDim(subDim(rows.end, rows.start), product.col.end);
+  return [ifStmt(compare('lt', dimValue(least), dimValue(FEW)), plain, packed)];
+}
+
+/** One stretch of the sum. */
+interface Stretch {
+  /** Where it starts, and how long it is. */
+  readonly start: Dim;
+  readonly length: Dim;
+  readonly isFirst: Expr;
+  readonly isLast: Expr;
+}
+
+/** One strip of columns: how many there are, and whether sums are finished in registers. */
+interface Strip {
+  readonly width: Dim;
+  readonly inRegisters: Expr;
 }
 
 class Product {
@@ -91,13 +101,15 @@ class Product {
   private readonly names: Names;
   private readonly panel: string;
   private readonly partial: string;
-  /** Holds the left factor where computing or finding it costs more than reading it. */
-  private readonly held: string | undefined;
-  /** Whether `held` has the rows of the left factor side by side, as memory has. */
-  private readonly heldAcross: boolean;
-  private readonly block: Sym;
-  private readonly strip: Sym;
+  /** Holds the left factor where it is not read in place. */
+  private readonly held: string;
+  /** The sums of a block, in registers. */
+  private readonly sum: string;
   private readonly depth: Sym;
+  private readonly rowOffsets: Offsets;
+  private readonly sumOffsets: Offsets;
+  /** What is done with the sums of a block; undefined where vectors don't fit. */
+  private readonly finish: readonly Stmt[] | undefined;
 
   constructor(p: Contraction, rows: Range, cols: Range, names: Names) {
     this.p = p;
@@ -106,182 +118,249 @@ class Product {
     this.names = names;
     this.panel = names.fresh('panel');
     this.partial = names.fresh('partial');
-    const { left, row, sum } = p;
-    const rowMajor = left.op === 'load' && strideOf(left.index, sum) === 1;
-    this.held = rowMajor ? undefined : names.fresh('left');
-    this.heldAcross = left.op === 'load' && strideOf(left.index, row) === 1;
-    this.block = makeSym(names.fresh('kb'));
-    this.strip = makeSym(names.fresh('jb'));
+    this.held = names.fresh('left');
+    this.sum = names.fresh('m');
     this.depth = makeSym(names.fresh('kk'));
+    const [r, c, k] = [p.row.axis, p.col.axis, p.sum.axis];
+    this.rowOffsets = new Offsets(r, [c, k, ...p.outer.map((l) => l.axis)], MAX_ROWS, names);
+    this.sumOffsets = new Offsets(k, [r, c], STRETCH, names);
+    const shape = { row: r.id, rows: BLOCK_ROWS, col: c.id, vectors: VECTORS };
+    const sums = new Map([[this.sum, ROW | COL]]);
+    const block = blockOf(this.finished(varRef(this.sum, 'f32')), shape, names, sums);
+    this.finish = block && block.cost.contiguous > block.cost.gathers ? block.stmts : undefined;
   }
 
   stmts(): Stmt[] {
     const { names, p } = this;
-    const kb = symDim(this.block);
-    const turn: Stmt[] = [];
-    const length = bindDim(turn, names, 'len', minDim(PANEL_LENGTH, subDim(p.sum.end, kb)));
-    if (this.held !== undefined) turn.push(...this.holdLeft(length));
-    turn.push(
-      forLoop(this.strip, this.cols.start, this.cols.end, PANEL_WIDTH, 'serial', [
-        ...this.pack(length),
-        ...steps(p.row, this.rows, [BLOCK_ROWS, 1], (n) => this.multiply(n, length), names),
-      ]),
-    );
-    // An empty sum must still write its zeros.
-    const sum = forLoop(this.block, 0, maxDim(1, p.sum.end), PANEL_LENGTH, 'serial', turn);
-    let out: Stmt[] = [sum, ...this.epilogue()];
-    out = [scratch(this.partial, TILE_ROWS * TILE_COLS, out)];
-    out = [scratch(this.panel, PANEL_LENGTH * PANEL_WIDTH, out)];
-    if (this.held === undefined) return out;
-    return [scratch(this.held, TILE_ROWS * PANEL_LENGTH, out)];
-  }
-
-  /** Computes the left factor of the tile's rows for one stretch of the sum. */
-  private holdLeft(length: Dim): Stmt[] {
-    const { p } = this;
-    const store = storeStmt(this.held!, this.heldAt(0), this.factor(p.left, {}));
-    const { axis } = p.row;
-    const { start, end } = this.rows;
-    if (this.heldAcross) {
-      const inner = forLoop(axis, start, end, 1, 'lane', [store]);
-      const body = strip(inner, this.names) ?? [inner];
-      return [forLoop(this.depth, 0, length, 1, 'serial', body)];
+    const prelude: Stmt[] = [];
+    // Nothing to sum in an outer loop means nothing to sum at all.
+    const total = p.outer.reduce((n, l) => mulDim(n, minDim(1, l.end)), p.sum.end);
+    const all = bindDim(prelude, names, 'all', total);
+    // An empty sum has one empty stretch, which writes its zeros.
+    const count = bindDim(prelude, names, 'count', maxDim(1, ceilDiv(all, STRETCH)));
+    const step = bindDim(prelude, names, 'step', ceilDiv(all, count));
+    const turn = makeSym(names.fresh('kb'));
+    const body: Stmt[] = [];
+    const start = bindDim(body, names, 'k', mulDim(symDim(turn), step));
+    const length = bindDim(body, names, 'len', minDim(step, subDim(all, start)));
+    const before = sumDims([...p.outer.map((l) => symDim(l.axis)), start]);
+    const after = p.outer.map((l) => subDim(subDim(maxDim(1, l.end), 1), symDim(l.axis)));
+    const left = sumDims([...after, subDim(subDim(all, start), length)]);
+    const stretch: Stretch = {
+      start,
+      length,
+      isFirst: this.named(body, 'first', isZero(before)),
+      isLast: this.named(body, 'last', isZero(left)),
+    };
+    const work = [...this.holdLeft(stretch), this.strips(stretch)];
+    body.push(...this.sumOffsets.fill(length, (at) => addDim(start, at)), ...work);
+    let loop: Stmt[] = [forLoop(turn, 0, count, 1, 'serial', body)];
+    for (const l of [...p.outer].reverse()) {
+      loop = [forLoop(l.axis, 0, maxDim(1, l.end), 1, 'serial', loop)];
     }
-    const inner = forLoop(this.depth, 0, length, 1, 'lane', [store]);
-    const body = strip(inner, this.names) ?? [inner];
-    return [forLoop(axis, start, end, 1, 'serial', body)];
+    const { start: top, end } = this.rows;
+    const offsets = this.rowOffsets.fill(subDim(end, top), (at) => addDim(top, at));
+    return this.withScratch([...prelude, ...offsets, ...loop]);
   }
 
-  /** Where `held` has the value `r` rows down. */
+  private withScratch(body: readonly Stmt[]): Stmt[] {
+    const scratch = (name: string, length: number, inside: readonly Stmt[]): Stmt[] => [
+      { kind: 'array', name, type: 'f32', length, body: inside },
+    ];
+    let out = this.rowOffsets.around(this.sumOffsets.around(body));
+    out = scratch(this.partial, MAX_ROWS * MAX_COLS, out);
+    if (this.p.form !== 'direct') out = scratch(this.held, MAX_ROWS * STRETCH, out);
+    return scratch(this.panel, STRETCH * PANEL_WIDTH, out);
+  }
+
+  private named(out: Stmt[], prefix: string, value: Expr): Expr {
+    const name = this.names.fresh(prefix);
+    out.push(letStmt(name, value));
+    return letRef(name, value.type, value.lanes);
+  }
+
+  /** Brings the left factor of the tile's rows into scratch for one stretch. */
+  private holdLeft(s: Stretch): Stmt[] {
+    const { p, names, held, rows } = this;
+    if (p.form === 'direct') return [];
+    const body: Stmt[] = [];
+    const value = this.deep(this.rowOffsets.apply(p.left, this.rowIn(), body), s, body);
+    const one = [...body, storeStmt(held, this.heldAt(0), value)];
+    if (p.form === 'across' && value.op === 'load') {
+      const line: Stmt[] = [...body];
+      for (let r = 0; r < LINE_ROWS; r += 4) {
+        const at = addDim(value.index, r);
+        line.push(storeStmt(held, this.heldAt(r), load(value.buffer, 'f32', at, 4)));
+      }
+      const over = (n: number): Stmt[] => [
+        forLoop(this.depth, 0, s.length, 1, 'serial', n > 1 ? line : one),
+      ];
+      return steps(p.row, rows, [LINE_ROWS, 1], over, names);
+    }
+    const inner = forLoop(this.depth, 0, s.length, 1, 'lane', one);
+    const along = strip(inner, names) ?? [inner];
+    return [forLoop(p.row.axis, rows.start, rows.end, 1, 'serial', along)];
+  }
+
+  /** Where scratch has the left factor `r` rows down. */
   private heldAt(r: number): Dim {
-    const row = addDim(this.rowIn(), r);
+    const row = this.rowIn();
     const depth = symDim(this.depth);
-    if (this.heldAcross) return addDim(mulDim(depth, TILE_ROWS), row);
-    return addDim(mulDim(row, PANEL_LENGTH), depth);
+    if (this.p.form === 'held') return addDim(mulDim(addDim(row, r), STRETCH), depth);
+    // Panels of four rows, each with the rows side by side.
+    const panel = mulDim(floorDiv(addDim(row, r), BLOCK_ROWS), BLOCK_ROWS * STRETCH);
+    return sumDims([panel, mulDim(depth, BLOCK_ROWS), modDim(addDim(row, r), BLOCK_ROWS)]);
+  }
+
+  private strips(s: Stretch): Stmt {
+    const { p, names, cols } = this;
+    const body: Stmt[] = [];
+    const ragged = minDim(PANEL_WIDTH, subDim(cols.end, symDim(p.col.axis)));
+    const width = bindDim(body, names, 'w', ragged);
+    const isWhole = this.named(body, 'whole', isZero(subDim(PANEL_WIDTH, width)));
+    body.push(...this.pack(s, width, isWhole));
+    const inRegisters = this.named(body, 'finish', binary('and', s.isLast, isWhole));
+    const strip: Strip = { width, inRegisters };
+    const blocks = steps(
+      p.row,
+      this.rows,
+      [BLOCK_ROWS, 2, 1],
+      (n) => this.multiply(n, s, strip),
+      names,
+    );
+    body.push(...blocks, ifStmt(s.isLast, this.finishRest(strip), []));
+    return forLoop(p.col.axis, cols.start, cols.end, PANEL_WIDTH, 'serial', body);
   }
 
   /** Copies a panel of the right factor, zero beyond the last column. */
-  private pack(length: Dim): Stmt[] {
-    const { names, panel } = this;
-    const jb = symDim(this.strip);
+  private pack(s: Stretch, width: Dim, isWhole: Expr): Stmt[] {
+    const { names, panel, p } = this;
     const lane = makeSym(names.fresh('jj'));
     const at = addDim(mulDim(symDim(this.depth), PANEL_WIDTH), symDim(lane));
-    const column = addDim(jb, symDim(lane));
-    const one = storeStmt(panel, at, this.factor(this.p.right, { col: column }));
+    const offsets: Stmt[] = [];
+    const deep = this.deep(p.right, s, offsets);
+    const right = substituted(deep, p.col.axis, addDim(symDim(p.col.axis), symDim(lane)));
+    const one = [storeStmt(panel, at, right)];
     const zero = storeStmt(panel, at, f32(0));
-    const over = (body: readonly Stmt[]): Stmt => forLoop(this.depth, 0, length, 1, 'serial', body);
-    const out: Stmt[] = [];
-    const width = bindDim(out, names, 'w', minDim(PANEL_WIDTH, subDim(this.cols.end, jb)));
+    const over = (body: readonly Stmt[]): Stmt =>
+      forLoop(this.depth, 0, s.length, 1, 'serial', [...offsets, ...body]);
     const ragged = over([
-      forLoop(lane, 0, width, 1, 'serial', [one]),
+      forLoop(lane, 0, width, 1, 'serial', one),
       forLoop(lane, width, PANEL_WIDTH, 1, 'serial', [zero]),
     ]);
-    const shape = { rows: 1, col: lane.id, vectors: PANEL_WIDTH / 4 };
-    const block = blockOf([one], shape, names);
-    if (!block) return [...out, ragged];
-    const start = (s: Sym): Dim | undefined => (s.id === lane.id ? 0 : undefined);
-    const whole = over(substituteSyms(block.stmts, start));
-    const full = compare('eq', dimValue(width), dimValue(PANEL_WIDTH));
-    return [...out, ifStmt(full, [whole], [ragged])];
+    const block = blockOf(one, { rows: 1, col: lane.id, vectors: VECTORS }, names);
+    if (!block) return [ragged];
+    const whole = over(substituteSyms(block.stmts, (x) => (x.id === lane.id ? 0 : undefined)));
+    return [ifStmt(isWhole, [whole], [ragged])];
   }
 
-  /** Multiplies `rows` rows with the panel, and adds the result to the scratch tile. */
-  private multiply(rows: number, length: Dim): Stmt[] {
-    const { names } = this;
-    const k = symDim(this.depth);
-    const vectors = PANEL_WIDTH / 4;
+  /** Multiplies `rows` rows with the panel; the sums are finished, or wait in scratch. */
+  private multiply(rows: number, s: Stretch, strip: Strip): Stmt[] {
+    const { panel } = this;
     const out: Stmt[] = [];
-    const sums: string[][] = [];
+    const sums: { name: string; at: Dim }[][] = [];
     for (let r = 0; r < rows; r++) {
       sums.push([]);
-      for (let u = 0; u < vectors; u++) {
-        const name = names.fresh('m');
-        sums[r].push(name);
+      for (let u = 0; u < VECTORS; u++) {
+        const name = copyName(this.sum, ROW | COL, r, u);
+        sums[r].push({ name, at: this.place(addDim(this.rowIn(), r), 4 * u) });
         out.push({ kind: 'var', name, type: 'f32', lanes: 4, init: splat(f32(0)) });
       }
     }
+    const all = sums.flat();
+    const wait = all.map(({ name, at }) => storeStmt(this.partial, at, varRef(name, 'f32', 4)));
+    const goOn = all.map(({ name, at }) => setStmt(name, load(this.partial, 'f32', at, 4)));
+    const left = sums.map((_, r) => this.leftOf(r, s, out));
+    out.push(ifStmt(s.isFirst, [], goOn));
     const turn: Stmt[] = [];
     const right = sums[0].map((_, u) => {
-      const name = names.fresh('q');
-      const at = addDim(mulDim(k, PANEL_WIDTH), 4 * u);
-      turn.push(letStmt(name, load(this.panel, 'f32', at, 4)));
-      return letRef(name, 'f32', 4);
+      const at = addDim(mulDim(symDim(this.depth), PANEL_WIDTH), 4 * u);
+      return this.named(turn, 'q', load(panel, 'f32', at, 4));
     });
     sums.forEach((row, r) => {
-      const name = names.fresh('x');
-      turn.push(letStmt(name, splat(this.left(r))));
-      row.forEach((sum, u) => {
-        const step = mul(letRef(name, 'f32', 4), right[u]);
-        turn.push(setStmt(sum, add(varRef(sum, 'f32', 4), step)));
+      const x = this.named(turn, 'x', splat(left[r]));
+      row.forEach(({ name }, u) => {
+        turn.push(setStmt(name, madd(x, right[u], varRef(name, 'f32', 4))));
       });
     });
-    out.push(forLoop(this.depth, 0, length, 1, 'serial', turn));
-    const first: Stmt[] = [];
-    const later: Stmt[] = [];
-    sums.forEach((row, r) =>
-      row.forEach((sum, u) => {
-        const at = this.place(addDim(this.rowIn(), r), addDim(this.columnIn(), 4 * u));
-        const value = varRef(sum, 'f32', 4);
-        first.push(storeStmt(this.partial, at, value));
-        later.push(storeStmt(this.partial, at, add(load(this.partial, 'f32', at, 4), value)));
-      }),
-    );
-    out.push(ifStmt(compare('eq', dimValue(symDim(this.block)), dimValue(0)), first, later));
+    out.push(forLoop(this.depth, 0, s.length, 1, 'serial', turn));
+    if (rows < BLOCK_ROWS || !this.finish) out.push(...wait);
+    else out.push(ifStmt(strip.inRegisters, this.finish, wait));
     return out;
   }
 
   /** The left factor in row `r` of a block. */
-  private left(r: number): Expr {
-    const { p, held } = this;
-    if (held === undefined) return this.factor(p.left, { row: addDim(symDim(p.row.axis), r) });
-    return load(held, 'f32', this.heldAt(r));
-  }
-
-  /** Reads the sums from the scratch tile and goes on as the kernel says. */
-  private epilogue(): Stmt[] {
-    const { p, names } = this;
-    const { init, col, row } = p;
-    const acc = varRef(init.name, 'f32');
-    const column = subDim(symDim(col.axis), this.cols.start);
-    const sum = load(this.partial, 'f32', this.place(this.rowIn(), column));
-    const body: Stmt[] = [init, setStmt(init.name, add(acc, sum)), ...p.epilogue];
-    const vector = blockOf(body, { rows: 1, col: col.axis.id, vectors: 1 }, names);
-    const fits = vector && vector.cost.contiguous > vector.cost.gathers;
-    const across = fits
-      ? steps(col, this.cols, [4, 1], (n) => (n === 4 ? vector.stmts : body), names)
-      : steps(col, this.cols, [1], () => body, names);
-    return [forLoop(row.axis, this.rows.start, this.rows.end, 1, row.role, across)];
-  }
-
-  /** A factor at the depth of the panel, with its row or column replaced. */
-  private factor(e: Expr, at: { readonly row?: Dim; readonly col?: Dim }): Expr {
+  private leftOf(r: number, s: Stretch, out: Stmt[]): Expr {
     const { p } = this;
-    const deep = addDim(symDim(this.block), symDim(this.depth));
-    const [s] = substituteSyms([letStmt('', e)], (sym) => {
-      if (sym.id === p.sum.axis.id) return deep;
-      if (sym.id === p.row.axis.id) return at.row;
-      return sym.id === p.col.axis.id ? at.col : undefined;
-    });
-    return s.kind === 'let' ? s.value : e;
+    if (p.form !== 'direct') return load(this.held, 'f32', this.heldAt(r));
+    const own = this.rowOffsets.apply(p.left, addDim(this.rowIn(), r), out);
+    const down = substituted(own, p.row.axis, addDim(symDim(p.row.axis), r));
+    return this.deep(down, s, out);
+  }
+
+  /** Finishes what blocks in registers did not: rows that are left over, and ragged strips. */
+  private finishRest({ width, inRegisters }: Strip): Stmt[] {
+    const { p, names, rows } = this;
+    const { axis } = p.col;
+    const out: Stmt[] = [];
+    const column = makeSym(names.fresh('j'));
+    const inside = subDim(symDim(column), symDim(axis));
+    const waiting = load(this.partial, 'f32', this.place(this.rowIn(), inside));
+    const body: Stmt[] = [];
+    const sum = this.named(body, 'sum', waiting);
+    body.push(
+      ...substituteSyms(this.finished(sum), (x) => (x.id === axis.id ? symDim(column) : undefined)),
+    );
+    const range = { start: symDim(axis), end: addDim(symDim(axis), width) };
+    const vector = blockOf(body, { rows: 1, col: column.id, vectors: 1 }, names);
+    const fits = vector && vector.cost.contiguous > vector.cost.gathers;
+    const loop = forLoop(column, range.start, range.end, 1, 'serial', body);
+    const across = steps(
+      loop,
+      range,
+      fits ? [4, 1] : [1],
+      (n) => (n === 4 && vector ? vector.stmts : body),
+      names,
+    );
+    const whole = dimValue(wholeEnd(rows.start, rows.end, BLOCK_ROWS));
+    const from = this.finish
+      ? select(inRegisters, whole, dimValue(rows.start))
+      : dimValue(rows.start);
+    const name = names.fresh('from');
+    out.push(letStmt(name, from));
+    out.push(forLoop(p.row.axis, symDim(makeSym(name)), rows.end, 1, p.row.role, across));
+    return out;
+  }
+
+  /** What the kernel does with a sum. */
+  private finished(sum: Expr): Stmt[] {
+    const { init, epilogue } = this.p;
+    const isZeroInit = init.init.op === 'const' && init.init.value === 0;
+    return [{ ...init, init: isZeroInit ? sum : add(init.init, sum) }, ...epilogue];
+  }
+
+  /** A factor at the depth of the panel. */
+  private deep(e: Expr, s: Stretch, out: Stmt[]): Expr {
+    const own = this.sumOffsets.apply(e, symDim(this.depth), out);
+    return substituted(own, this.p.sum.axis, addDim(s.start, symDim(this.depth)));
   }
 
   private rowIn(): Dim {
     return subDim(symDim(this.p.row.axis), this.rows.start);
   }
 
-  private columnIn(): Dim {
-    return subDim(symDim(this.strip), this.cols.start);
-  }
-
+  /** Where a sum waits: strips one after the other, each with its rows in order. */
   private place(row: Dim, column: Dim): Dim {
-    return addDim(mulDim(row, TILE_COLS), column);
+    const before = mulDim(subDim(symDim(this.p.col.axis), this.cols.start), MAX_ROWS);
+    return sumDims([before, mulDim(row, PANEL_WIDTH), column]);
   }
 }
 
-function strideOf(index: Dim, loop: ForStmt): Dim | undefined {
-  return splitAffine(index, loop.axis.id)?.coef;
-}
+const ceilDiv = (a: Dim, b: Dim): Dim => floorDiv(addDim(a, subDim(b, 1)), b);
 
-function scratch(name: string, length: number, body: readonly Stmt[]): Stmt {
-  return { kind: 'array', name, type: 'f32', length, body };
+const isZero = (d: Dim): Expr => compare('eq', dimValue(d), dimValue(0));
+
+function substituted(e: Expr, sym: Sym, to: Dim): Expr {
+  const [s] = substituteSyms([letStmt('', e)], (x) => (x.id === sym.id ? to : undefined));
+  return s.kind === 'let' ? s.value : e;
 }
