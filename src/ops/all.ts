@@ -15,6 +15,7 @@ import {
   selectOp,
 } from './compare.ts';
 import { condOp, loopOp } from './control.ts';
+import { convFilterOp, convOp, convTransposeOp } from './conv.ts';
 import { customGradientOp } from './custom.ts';
 import { checkIndicesOp, gatherOp, oneHotOp, scatterSumOp, whereOp } from './gather.ts';
 import { hostCallOp } from './host.ts';
@@ -63,6 +64,7 @@ import { asSizeOp } from './sizes.ts';
 import { concatOp, dynamicSliceOp, padToOp, rangeOp, reverseOp, sliceOp } from './slicing.ts';
 import { assignOp, readVariableOp, variableOp } from './state.ts';
 import { unbroadcastOp } from './unbroadcast.ts';
+import { windowPickOp, windowPutOp, windowSumOp, windowsOp } from './windows.ts';
 
 /** Every op there is. */
 // biome-ignore lint/suspicious/noExplicitAny: records of all attribute types share one list
@@ -137,6 +139,13 @@ export const ALL_OPS: readonly OpRecord<any>[] = [
   dotGeneralOp,
   matmulOp,
   broadcastShapeOp,
+  windowsOp,
+  windowSumOp,
+  windowPickOp,
+  windowPutOp,
+  convOp,
+  convTransposeOp,
+  convFilterOp,
   softmaxOp,
   logSoftmaxOp,
   softmaxCrossEntropyOp,
