@@ -49,6 +49,7 @@ import {
   softmaxOp,
   sparseSoftmaxCrossEntropyOp,
 } from './nn.ts';
+import { avgPoolOp, maxPoolOp } from './pool.ts';
 import { boundedIntOp, randomBitsOp, unitFloatOp } from './random.ts';
 import { allOp, anyOp, argMaxOp, argMinOp, maxOp, meanOp, minOp, prodOp, sumOp } from './reduce.ts';
 import {
@@ -146,6 +147,8 @@ export const ALL_OPS: readonly OpRecord<any>[] = [
   convOp,
   convTransposeOp,
   convFilterOp,
+  maxPoolOp,
+  avgPoolOp,
   softmaxOp,
   logSoftmaxOp,
   softmaxCrossEntropyOp,

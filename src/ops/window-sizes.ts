@@ -202,6 +202,5 @@ export function cropAxes(
   before: readonly Size[],
   shape: Tensor,
 ): Tensor {
-  if (before.every((n) => n === 0)) return x;
   return slice(x, onAxes(rank, axes, before), shape);
 }

@@ -244,4 +244,76 @@ const OTHERS: readonly OpCase[] = [
   },
 ];
 
-export const CONV_CASES: readonly OpCase[] = [...WINDOWS, ...CONV2D, ...DEPTHWISE, ...OTHERS];
+function pools(
+  name: string,
+  of: (x: Tensor, ksize: readonly number[], options: tl.nn.PoolOptions) => Tensor,
+  dtypes: readonly DType[],
+  extra: Partial<OpCase>,
+): OpCase[] {
+  return FORMATS.flatMap((dataFormat) => {
+    const image = (n: number, h: number, w: number): number[] =>
+      dataFormat === 'NHWC' ? [n, h, w, 2] : [n, 2, h, w];
+    return (
+      [
+        ['VALID', [2, 2], {}],
+        ['SAME', [3, 2], { padding: 'SAME', strides: 2 }],
+        ['overlapping', [3, 3], { padding: 'SAME', strides: 1 }],
+        ['with gaps', [1, 2], { strides: 3 }],
+        [
+          'explicit',
+          [2, 3],
+          {
+            padding: [
+              [1, 0],
+              [1, 2],
+            ],
+            strides: [1, 2],
+          },
+        ],
+      ] as const
+    ).map(
+      ([what, ksize, options]): OpCase => ({
+        name: `${name} ${dataFormat} ${what}`,
+        dtypes,
+        tolerance: 1e-5,
+        shapes: [
+          sets('even', image(2, 6, 4)),
+          open('odd dynamic', image(1, 5, 7)),
+          sets('zero', image(0, 5, 4)),
+          sets('least', image(1, 2, 3)),
+        ],
+        build: ([x]) => of(x, ksize, { ...options, dataFormat }),
+        ...extra,
+      }),
+    );
+  });
+}
+
+const POOLS: readonly OpCase[] = [
+  ...pools('maxPool', tl.nn.maxPool2d, NUMBER, { draws: [{ distinct: true }] }),
+  ...pools('avgPool', tl.nn.avgPool2d, FLOAT, {}),
+  {
+    name: 'pools of one and three axes',
+    dtypes: FLOAT,
+    draws: [{ distinct: true }, { distinct: true }],
+    tolerance: 1e-5,
+    shapes: [
+      sets('static', [2, 7, 3], [1, 3, 4, 5, 2]),
+      open('dynamic', [1, 8, 2], [2, 4, 3, 2, 1]),
+    ],
+    build: ([x, y]) => [
+      tl.nn.maxPool(x, 3, { strides: 2, padding: 'SAME' }),
+      tl.nn.avgPool1d(x, 3, { strides: 2, padding: 'SAME' }),
+      tl.nn.maxPool3d(y, 2),
+      tl.nn.avgPool(y, [2, 3, 2], { strides: 1, padding: 'SAME' }),
+    ],
+  },
+];
+
+export const CONV_CASES: readonly OpCase[] = [
+  ...WINDOWS,
+  ...CONV2D,
+  ...DEPTHWISE,
+  ...OTHERS,
+  ...POOLS,
+];
