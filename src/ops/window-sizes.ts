@@ -101,7 +101,7 @@ export function paddingAlong<T>(
   const stride = steps.strides[i];
   const span = spanOf(al, window, steps.dilations[i]);
   let total: T;
-  if (stride === 1) total = al.max(sub(al, span, al.of(1)), al.of(0));
+  if (stride === 1) total = sub(al, span, al.of(1));
   else {
     const last = al.add(countAlong(al, input, window, steps, i), al.of(-1));
     total = al.max(sub(al, al.add(al.mul(last, al.of(stride)), span), input), al.of(0));

@@ -118,7 +118,18 @@ export const windowsOp = defineOp<WindowAttrs>({
   reference: (ctx, [x, sizes, counts], attrs) => {
     const base = replaced(x.shape, attrs.axes, Array.from(counts.data));
     const shape = joinIndex(base, Array.from(sizes.data), attrs);
-    return [moveHost(ctx, x, shape, (index) => sourceHost(index, attrs))];
+    const data = ctx.alloc(x.dtype, sizeOf(shape));
+    // Where an element stands is linear in its index: as far as each axis goes from one to the next.
+    const steps = shape.map((_, axis) => {
+      const unit = shape.map((_, a) => (a === axis ? 1 : 0));
+      return linear(sourceHost(unit, attrs), x.shape);
+    });
+    forEachIndex(shape, (index, i) => {
+      let at = 0;
+      for (let a = 0; a < steps.length; a++) at += index[a] * steps[a];
+      data[i] = x.data[at];
+    });
+    return [{ dtype: x.dtype, shape, data }];
   },
   gradient: ({ inputs: [x], grad, attrs }) => [
     windowSum(grad, vectorOf(sizesAt(x, attrs.axes)), attrs),

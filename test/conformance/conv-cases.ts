@@ -81,14 +81,15 @@ interface Variant {
   readonly filter?: readonly number[];
 }
 
-/** Shapes of an image and a filter, static and open, with the sizes that are easy to get wrong. */
+/** Shapes of an image and a filter, with the sizes that are easy to get wrong. */
 function images(filter: readonly number[], channels: number, first: boolean): Shapes[] {
   const image = (n: number, h: number, w: number): number[] =>
     first ? [n, channels, h, w] : [n, h, w, channels];
   const f = [...filter];
+  const open = first ? [0, 2, 3] : [0, 1, 2];
   return [
-    sets('even', image(2, 6, 8), f),
-    open('odd dynamic', image(1, 7, 5), f),
+    sets('even', image(2, 6, 4), f),
+    { name: 'odd dynamic', inputs: [image(1, 7, 5), f], openAxes: [open, []] },
     sets('zero', image(0, 7, 5), f),
     sets('least', image(1, 5, 5), f),
   ];
@@ -164,6 +165,16 @@ const DEPTHWISE: readonly OpCase[] = FORMATS.flatMap((dataFormat) =>
 );
 
 const OTHERS: readonly OpCase[] = [
+  {
+    name: 'conv2d of open sizes everywhere',
+    dtypes: NUMBER,
+    tolerance: 1e-5,
+    shapes: [open('dynamic', [2, 4, 5, 2], [3, 2, 2, 3])],
+    build: ([x, f]) => [
+      tl.nn.conv2d(x, f, { padding: 'SAME' }),
+      tl.nn.conv2d(x, f, { padding: 'SAME', strides: [2, 1] }),
+    ],
+  },
   {
     name: 'conv1d',
     dtypes: NUMBER,
@@ -278,7 +289,11 @@ function pools(
         tolerance: 1e-5,
         shapes: [
           sets('even', image(2, 6, 4)),
-          open('odd dynamic', image(1, 5, 7)),
+          {
+            name: 'odd dynamic',
+            inputs: [image(1, 5, 7)],
+            openAxes: [dataFormat === 'NHWC' ? [0, 1, 2] : [0, 2, 3]],
+          },
           sets('zero', image(0, 5, 4)),
           sets('least', image(1, 2, 3)),
         ],
