@@ -128,6 +128,7 @@ export {
 } from './ops/control.ts';
 export type { OpOptions, TensorLike } from './ops/convert.ts';
 export { customGradient, type ValueWithGradient } from './ops/custom.ts';
+export { einsum } from './ops/einsum.ts';
 export { gather, oneHot, where } from './ops/gather.ts';
 export { type HostType, hostCall } from './ops/host.ts';
 export {

@@ -36,3 +36,14 @@ it('digits learns, shows what it learnt and writes its graph', { timeout: 120_00
     rmSync(out, { recursive: true });
   }
 });
+
+it('digits learns by convolutions', { timeout: 240_000 }, () => {
+  const out = mkdtempSync(join(tmpdir(), 'tensorloom-conv-'));
+  try {
+    const text = example('digits/main.ts', '--model', 'conv', '--out', out);
+    const accuracy = Number(/held-out accuracy ([\d.]+)% of 2000/.exec(text)?.[1]);
+    expect(accuracy).toBeGreaterThanOrEqual(98);
+  } finally {
+    rmSync(out, { recursive: true });
+  }
+});

@@ -56,3 +56,20 @@ export function shuffled(n: number, seed: number): number[] {
   }
   return order;
 }
+
+/** A batch with each digit moved by up to two pixels each way: as good as more digits to learn from. */
+export function movedAround(digits: Digits, seed: number): Digits {
+  const side = 28;
+  const images = new Float32Array(digits.images.length);
+  const moves = shuffled(25 * digits.count, seed);
+  for (let n = 0; n < digits.count; n++) {
+    const dy = (moves[n] % 5) - 2;
+    const dx = (Math.floor(moves[n] / 5) % 5) - 2;
+    for (let y = Math.max(0, dy); y < Math.min(side, side + dy); y++) {
+      const [from, to] = [Math.max(0, -dx), Math.min(side, side - dx)];
+      const row = (n * side + y - dy) * side;
+      images.set(digits.images.subarray(row + from, row + to), (n * side + y) * side + from + dx);
+    }
+  }
+  return { ...digits, images };
+}

@@ -1,20 +1,22 @@
 // Trains a classifier of handwritten digits and shows what it learnt: loss and accuracy while it goes,
 // a confusion matrix at the end, and its graph as DOT and Mermaid in `out/`.
-//   npm start -- [--backend cpu|reference] [--epochs 15] [--batch 128] [--threads n] [--out dir]
+//   npm start -- [--model dense|conv] [--backend cpu|reference] [--epochs n] [--batch n] [--threads n]
+//                [--out dir]
 
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import * as tl from '../../src/index.ts';
-import { batchOf, loadDigits, shuffled } from './data.ts';
-import { buildModel } from './model.ts';
+import { batchOf, loadDigits, movedAround, shuffled } from './data.ts';
+import { buildModel, MODELS, type ModelName } from './model.ts';
 import { confusionText, makeProgress } from './progress.ts';
 
 const { values: flags } = parseArgs({
   options: {
+    model: { type: 'string', default: 'dense' },
     backend: { type: 'string', default: 'cpu' },
-    epochs: { type: 'string', default: '15' },
-    batch: { type: 'string', default: '128' },
+    epochs: { type: 'string' },
+    batch: { type: 'string' },
     threads: { type: 'string' },
     out: { type: 'string', default: 'out' },
   },
@@ -28,11 +30,16 @@ function count(name: string, text: string): number {
   return n;
 }
 
-const epochs = count('epochs', flags.epochs);
-const batch = count('batch', flags.batch);
+if (!Object.hasOwn(MODELS, flags.model)) {
+  throw new RangeError(`--model takes ${Object.keys(MODELS).join(' or ')}, got ${flags.model}`);
+}
+const name = flags.model as ModelName;
+const { rate, augment } = MODELS[name];
+const epochs = flags.epochs === undefined ? MODELS[name].epochs : count('epochs', flags.epochs);
+const batch = flags.batch === undefined ? MODELS[name].batch : count('batch', flags.batch);
 const { train, heldOut } = loadDigits();
 const graph = new tl.Graph();
-const model = graph.asDefault(() => buildModel(7));
+const model = graph.asDefault(() => buildModel(7, name));
 const session = new tl.Session({
   graph,
   backend: flags.backend,
@@ -46,7 +53,7 @@ console.log(
 
 await session.run(model.init);
 const step = session.makeCallable({
-  feeds: { images: model.images, labels: model.labels },
+  feeds: { images: model.images, labels: model.labels, rate: model.rate },
   fetches: { loss: model.loss, accuracy: model.accuracy, train: model.train },
 });
 const began = performance.now();
@@ -55,18 +62,20 @@ let seen = 0;
 for (let epoch = 0; epoch < epochs; epoch++) {
   const order = shuffled(train.count, 1000 + epoch);
   for (let i = 0; i < perEpoch; i++) {
-    const part = batchOf(train, order.slice(i * batch, (i + 1) * batch));
+    const drawn = batchOf(train, order.slice(i * batch, (i + 1) * batch));
+    const part = augment ? movedAround(drawn, epoch * perEpoch + i) : drawn;
     const result = await step({
       images: new tl.NDArray('float32', [part.count, 784], part.images),
       labels: part.labels,
+      rate: augment ? rate * (1 - (epoch * perEpoch + i) / (epochs * perEpoch)) : rate,
     });
     seen += part.count;
-    const rate = Math.round(seen / ((performance.now() - began) / 1000));
+    const speed = Math.round(seen / ((performance.now() - began) / 1000));
     progress.step(
       epoch * perEpoch + i + 1,
       epochs * perEpoch,
       `epoch ${epoch + 1}/${epochs}  loss ${result.loss.item().toFixed(4)}  ` +
-        `accuracy ${(100 * result.accuracy.item()).toFixed(1)}%  ${rate} samples/s`,
+        `accuracy ${(100 * result.accuracy.item()).toFixed(1)}%  ${speed} samples/s`,
     );
   }
 }

@@ -317,8 +317,7 @@ export function modDim(a: Dim, b: Dim): Dim {
 /** The larger of two dims. */
 export function maxDim(a: Dim, b: Dim): Dim {
   if (typeof a === 'number' && typeof b === 'number') return Math.max(a, b);
-  if (dimEquals(a, b) || b === 0) return a;
-  if (a === 0) return b;
+  if (dimEquals(a, b)) return a;
   if (isNonNegative(subDim(a, b))) return a;
   if (isNonNegative(subDim(b, a))) return b;
   return makeFn(

@@ -1,5 +1,18 @@
 // The public names of `tl.nn`: what TensorFlow 1 keeps in its module of that name. Owns no code.
 
+export {
+  type ConvOptions,
+  conv1d,
+  conv1dTranspose,
+  conv2d,
+  conv2dTranspose,
+  conv3d,
+  conv3dTranspose,
+  type DataFormat,
+  depthwiseConv2d,
+  separableConv2d,
+  type WindowOptions,
+} from '../ops/conv-calls.ts';
 export { relu, sigmoid, tanh } from '../ops/math.ts';
 export {
   logSoftmax,
@@ -7,3 +20,15 @@ export {
   softmaxCrossEntropyWithLogits,
   sparseSoftmaxCrossEntropyWithLogits,
 } from '../ops/nn.ts';
+export {
+  avgPool,
+  avgPool1d,
+  avgPool2d,
+  avgPool3d,
+  maxPool,
+  maxPool1d,
+  maxPool2d,
+  maxPool3d,
+  type PoolOptions,
+} from '../ops/pool.ts';
+export type { Padding } from '../ops/window-sizes.ts';

@@ -15,6 +15,7 @@ import {
   selectOp,
 } from './compare.ts';
 import { condOp, loopOp } from './control.ts';
+import { convFilterOp, convOp, convTransposeOp } from './conv.ts';
 import { customGradientOp } from './custom.ts';
 import { checkIndicesOp, gatherOp, oneHotOp, scatterSumOp, whereOp } from './gather.ts';
 import { hostCallOp } from './host.ts';
@@ -48,6 +49,7 @@ import {
   softmaxOp,
   sparseSoftmaxCrossEntropyOp,
 } from './nn.ts';
+import { avgPoolOp, maxPoolOp } from './pool.ts';
 import { boundedIntOp, randomBitsOp, unitFloatOp } from './random.ts';
 import { allOp, anyOp, argMaxOp, argMinOp, maxOp, meanOp, minOp, prodOp, sumOp } from './reduce.ts';
 import {
@@ -63,6 +65,7 @@ import { asSizeOp } from './sizes.ts';
 import { concatOp, dynamicSliceOp, padToOp, rangeOp, reverseOp, sliceOp } from './slicing.ts';
 import { assignOp, readVariableOp, variableOp } from './state.ts';
 import { unbroadcastOp } from './unbroadcast.ts';
+import { windowPickOp, windowPutOp, windowSumOp, windowsOp } from './windows.ts';
 
 /** Every op there is. */
 // biome-ignore lint/suspicious/noExplicitAny: records of all attribute types share one list
@@ -137,6 +140,15 @@ export const ALL_OPS: readonly OpRecord<any>[] = [
   dotGeneralOp,
   matmulOp,
   broadcastShapeOp,
+  windowsOp,
+  windowSumOp,
+  windowPickOp,
+  windowPutOp,
+  convOp,
+  convTransposeOp,
+  convFilterOp,
+  maxPoolOp,
+  avgPoolOp,
   softmaxOp,
   logSoftmaxOp,
   softmaxCrossEntropyOp,

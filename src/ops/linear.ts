@@ -92,14 +92,26 @@ export const dotGeneralOp = defineOp<DotAxes>({
     const shape = [...attrs.lhsBatch.map((a) => x.shape[a]), ...xs, ...ys];
     const depth = attrs.lhsContract.map((a) => x.shape[a]);
     const data = ctx.alloc(x.dtype, sizeOf(shape));
+    // An index is linear in its parts: what the contracted axes add is the same for all outputs.
+    const turns = sizeOf(depth);
+    const [xSteps, ySteps] = [new Int32Array(turns), new Int32Array(turns)];
+    const offsets = (out: readonly number[], red: readonly number[]): [number, number] => {
+      const [a, b] = dotIndices(attrs, ranks, out, red);
+      return [linear(a, x.shape), linear(b, y.shape)];
+    };
+    const origin = new Array<number>(shape.length).fill(0);
+    forEachIndex(depth, (red, r) => {
+      [xSteps[r], ySteps[r]] = offsets(origin, red);
+    });
+    const start = new Array<number>(depth.length).fill(0);
     forEachIndex(shape, (out, i) => {
+      const [xAt, yAt] = offsets(out, start);
       let sum = 0;
-      forEachIndex(depth, (red) => {
-        const [a, b] = dotIndices(attrs, ranks, out, red);
-        const u = x.data[linear(a, x.shape)];
-        const v = y.data[linear(b, y.shape)];
+      for (let r = 0; r < turns; r++) {
+        const u = x.data[xAt + xSteps[r]];
+        const v = y.data[yAt + ySteps[r]];
         sum = x.dtype === 'int32' ? (sum + Math.imul(u, v)) | 0 : sum + u * v;
-      });
+      }
       data[i] = sum;
     });
     const out: HostTensor = { dtype: x.dtype, shape, data };

@@ -9,6 +9,8 @@ export interface Shapes {
   readonly name: string;
   readonly inputs: readonly (readonly number[])[];
   readonly open?: boolean;
+  /** The axes of each input that are left to the feed, where not all are. */
+  readonly openAxes?: readonly (readonly number[])[];
 }
 
 /** How the elements of an input are drawn. */

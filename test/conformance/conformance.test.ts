@@ -8,9 +8,11 @@ import { bodies } from '../../src/graph/walk.ts';
 import { Session } from '../../src/session/session.ts';
 import { CASES } from './cases.ts';
 import { CONTROL_CASES } from './control-cases.ts';
+import { CONV_CASES } from './conv-cases.ts';
+import { EINSUM_CASES } from './einsum-cases.ts';
 import { buildCase, checkCase } from './run.ts';
 
-const EVERY = [...CASES, ...CONTROL_CASES];
+const EVERY = [...CASES, ...CONTROL_CASES, ...CONV_CASES, ...EINSUM_CASES];
 
 for (const c of EVERY) {
   describe(c.name, () => {

@@ -82,7 +82,11 @@ export function buildCase(c: OpCase, dtype: DType, shapes: Shapes): Built {
   return graph.asDefault(() => {
     const types = shapes.inputs.map((_, i) => c.draws?.[i]?.dtype ?? dtype);
     const inputs = shapes.inputs.map((s, i) =>
-      tl.placeholder(types[i], shapes.open ? s.map(() => null) : s, { name: `in${i}` }),
+      tl.placeholder(
+        types[i],
+        s.map((n, a) => (shapes.open || shapes.openAxes?.[i].includes(a) ? null : n)),
+        { name: `in${i}` },
+      ),
     );
     const values = shapes.inputs.map((s, i) => drawValue(s, types[i], c.draws?.[i] ?? {}, next));
     const made = c.build(inputs);
