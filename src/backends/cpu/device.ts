@@ -4,14 +4,16 @@
 
 import { CONTROL } from '../../codegen/wasm/block.ts';
 import type { KernelCompiler } from '../../codegen/wasm/entry.ts';
+import { dtypeInfo } from '../../core/dtype.ts';
 import { StateError, ValueError } from '../../core/error.ts';
 import type { HostTensor } from '../../core/ndarray.ts';
 import type { Plan } from '../../plan/types.ts';
-import type { Device, DeviceOptions, Executable } from '../backend.ts';
+import type { Device, DeviceOptions, DeviceValue, Executable } from '../backend.ts';
 import { RegionPool } from './arena.ts';
 import { CpuExecutable, type DeviceParts } from './executable.ts';
 import { ALIGN, alignUp, DEFAULT_MEMORY_LIMIT, DeviceMemory } from './memory.ts';
 import { ThreadPool, threadsSupported } from './threads.ts';
+import { CpuValue } from './value.ts';
 import { Variables } from './variables.ts';
 
 /** A session's device. */
@@ -57,6 +59,14 @@ export class CpuDevice implements Device {
   compile(plan: Plan): Executable {
     this.#checkOpen();
     return new CpuExecutable(plan, this.#parts);
+  }
+
+  put({ dtype, shape, data }: HostTensor): DeviceValue {
+    this.#checkOpen();
+    const bytes = data.length * dtypeInfo(dtype).bytes;
+    const address = this.#memory.alloc(bytes, 'a value put on the device');
+    this.#memory.write(dtype, address, data);
+    return new CpuValue(this.#memory, address, dtype, shape);
   }
 
   hasVariable(name: string): boolean {

@@ -1,6 +1,6 @@
 // The linear memory of one device: one WebAssembly.Memory that grows on demand up to a limit, and an
-// allocator of regions in it. Invariant: typed-array views are made from the memory's current
-// buffer each time, since growth replaces the buffer (and detaches one that is not shared).
+// allocator of regions in it. Invariant: typed-array views are of the memory's current buffer:
+// growth replaces it (and detaches one that is not shared), which `epoch` tells who keeps views.
 
 import { type DType, dtypeInfo, type TypedArray } from '../../core/dtype.ts';
 import { InternalError, invariant, OutOfMemoryError } from '../../core/error.ts';
@@ -37,6 +37,7 @@ export class DeviceMemory {
   #free: Region[] = [];
   /** Where memory never handed out begins; address 0 stays unused. */
   #top = ALIGN;
+  #epoch = 0;
 
   constructor(limitBytes: number, shared: boolean) {
     const max = Math.floor(Math.min(limitBytes, MAX_BYTES) / PAGE);
@@ -97,6 +98,11 @@ export class DeviceMemory {
     this.#join(at - 1);
   }
 
+  /** Changes whenever the memory grows: views taken before are not to be used after. */
+  get epoch(): number {
+    return this.#epoch;
+  }
+
   /** Bytes handed out. */
   get usedBytes(): number {
     let sum = 0;
@@ -152,6 +158,7 @@ export class DeviceMemory {
       for (const target of [wanted, end]) {
         try {
           this.memory.grow(Math.ceil((target - size) / PAGE));
+          this.#epoch++;
           invariant(this.memory.buffer.byteLength >= end, 'memory has not grown');
           return;
         } catch (error) {
