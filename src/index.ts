@@ -10,6 +10,7 @@ export type {
   Backend,
   Device,
   DeviceOptions,
+  DeviceStats,
   DeviceValue,
   Executable,
   ExecutableStats,

@@ -49,6 +49,16 @@ export interface ExecutableStats {
   readonly slotBytes: number;
 }
 
+/** Counters of a device. */
+export interface DeviceStats {
+  /** Kernels compiled for this device, and those that were taken from the process's cache. */
+  readonly kernelsCompiled: number;
+  readonly kernelsShared: number;
+  /** Bytes handed out (constants, variables, device tensors, arenas), and bytes taken for them. */
+  readonly usedBytes: number;
+  readonly memoryBytes: number;
+}
+
 export interface Executable {
   /**
    * Runs the plan and gives the results in order, as fresh host values. Throws TimeoutError,
@@ -76,6 +86,8 @@ export interface Device {
   /** A copy of a variable's value; undefined where it holds none. */
   readVariable(name: string): HostTensor | undefined;
   writeVariable(name: string, value: HostTensor): void;
+  /** Counters, where the device keeps any. */
+  stats?(): DeviceStats;
   close(): void;
 }
 

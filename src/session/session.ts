@@ -2,7 +2,7 @@
 // warm run looks up its plan, binds sizes, writes feeds, executes and reads results; it does no graph
 // work. Runs queue in order.
 
-import type { Device, DeviceValue, RunBindings } from '../backends/backend.ts';
+import type { Device, DeviceStats, DeviceValue, RunBindings } from '../backends/backend.ts';
 import { getBackend } from '../backends/backend.ts';
 import type { DType } from '../core/dtype.ts';
 import { AbortedError, StateError, UnsupportedError, ValueError } from '../core/error.ts';
@@ -77,6 +77,8 @@ export interface SessionStats {
   readonly plans: number;
   /** Runs that found their plan. */
   readonly hits: number;
+  /** What the device counts: kernels compiled and shared, bytes of memory; undefined if nothing. */
+  readonly device: DeviceStats | undefined;
   readonly programs: readonly ProgramStats[];
 }
 
@@ -239,6 +241,7 @@ export class Session {
     return {
       plans: programs.reduce((n, p) => n + p.plans, 0),
       hits: programs.reduce((n, p) => n + p.hits, 0),
+      device: this.device.stats?.(),
       programs,
     };
   }

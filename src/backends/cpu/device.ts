@@ -8,9 +8,10 @@ import { dtypeInfo } from '../../core/dtype.ts';
 import { StateError, ValueError } from '../../core/error.ts';
 import type { HostTensor } from '../../core/ndarray.ts';
 import type { Plan } from '../../plan/types.ts';
-import type { Device, DeviceOptions, DeviceValue, Executable } from '../backend.ts';
+import type { Device, DeviceOptions, DeviceStats, DeviceValue, Executable } from '../backend.ts';
 import { RegionPool } from './arena.ts';
 import { CpuExecutable, type DeviceParts } from './executable.ts';
+import { type KernelCounts, sharedKernels } from './kernel-cache.ts';
 import { ALIGN, alignUp, DEFAULT_MEMORY_LIMIT, DeviceMemory } from './memory.ts';
 import { ThreadPool, threadsSupported } from './threads.ts';
 import { CpuValue } from './value.ts';
@@ -25,6 +26,7 @@ export class CpuDevice implements Device {
   readonly #threadCount: number;
   readonly #control: number;
   readonly #parts: DeviceParts;
+  readonly #counts: KernelCounts = { compiled: 0, shared: 0 };
   #scratch = { address: 0, stride: 0 };
   #modules = 0;
   #closed = false;
@@ -48,7 +50,7 @@ export class CpuDevice implements Device {
       memory: this.#memory,
       variables: this.#variables,
       regions: new RegionPool(this.#memory),
-      compiler,
+      compiler: sharedKernels(compiler, this.#counts),
       control: this.#control,
       threads: this.#threads,
       nextModule: () => ++this.#modules,
@@ -81,6 +83,12 @@ export class CpuDevice implements Device {
   writeVariable(name: string, value: HostTensor): void {
     this.#checkOpen();
     this.#variables.write(name, value);
+  }
+
+  stats(): DeviceStats {
+    const { compiled, shared } = this.#counts;
+    const { usedBytes, sizeBytes } = this.#memory;
+    return { kernelsCompiled: compiled, kernelsShared: shared, usedBytes, memoryBytes: sizeBytes };
   }
 
   close(): void {

@@ -103,6 +103,11 @@ export class DeviceMemory {
     return this.#epoch;
   }
 
+  /** Bytes that the memory has grown to. */
+  get sizeBytes(): number {
+    return this.memory.buffer.byteLength;
+  }
+
   /** Bytes handed out. */
   get usedBytes(): number {
     let sum = 0;

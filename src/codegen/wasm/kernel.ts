@@ -56,7 +56,8 @@ export function emitKernel(
 
 const dimEmitters = new WeakMap<ModuleBuilder, DimEmitter>();
 
-function dimEmitter(module: ModuleBuilder): DimEmitter {
+/** The emitter of sizes that the kernels of a module share. */
+export function dimEmitter(module: ModuleBuilder): DimEmitter {
   const old = dimEmitters.get(module);
   if (old) return old;
   const made = new DimEmitter(module);
