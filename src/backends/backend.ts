@@ -8,7 +8,7 @@ import type { HostTensor } from '../core/ndarray.ts';
 import type { Plan } from '../plan/types.ts';
 
 export interface DeviceOptions {
-  /** Worker threads including the calling one; 1 runs everything on the caller. */
+  /** Threads including the calling one, as many as there are cores where absent; 1: the caller alone. */
   readonly threads?: number;
   /** Upper limit of device memory in bytes. */
   readonly memoryLimit?: number;

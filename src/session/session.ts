@@ -41,7 +41,10 @@ export interface SessionOptions {
   readonly graph?: Graph;
   /** Name of a registered backend: `cpu` (the default) or `reference`. */
   readonly backend?: string;
-  /** Threads of the cpu backend, the calling one included; 1 where absent. */
+  /**
+   * Threads of the cpu backend, the calling one included; as many as the machine has cores where
+   * absent. They start with the first run that is worth it, and change no result.
+   */
   readonly threads?: number;
   /** Upper limit of device memory in bytes. */
   readonly memoryLimit?: number;

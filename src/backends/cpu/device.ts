@@ -13,7 +13,7 @@ import { RegionPool } from './arena.ts';
 import { CpuExecutable, type DeviceParts } from './executable.ts';
 import { type KernelCounts, sharedKernels } from './kernel-cache.ts';
 import { ALIGN, alignUp, DEFAULT_MEMORY_LIMIT, DeviceMemory } from './memory.ts';
-import { ThreadPool, threadsSupported } from './threads.ts';
+import { defaultThreads, ThreadPool, threadsSupported } from './threads.ts';
 import { CpuValue } from './value.ts';
 import { Variables } from './variables.ts';
 
@@ -32,7 +32,7 @@ export class CpuDevice implements Device {
   #closed = false;
 
   constructor(options: DeviceOptions, compiler: KernelCompiler) {
-    const { threads = 1, memoryLimit = DEFAULT_MEMORY_LIMIT } = options;
+    const { threads = defaultThreads(), memoryLimit = DEFAULT_MEMORY_LIMIT } = options;
     if (!Number.isInteger(threads) || threads < 1) {
       throw new ValueError(
         'option/threads',

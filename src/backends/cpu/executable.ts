@@ -22,7 +22,7 @@ import { type Layout, LayoutCache, type RegionPool, type RunRegion } from './are
 import { Frame } from './frame.ts';
 import type { DeviceMemory } from './memory.ts';
 import { PlanStorage } from './storage.ts';
-import type { ThreadPool } from './threads.ts';
+import { type ThreadPool, WORTH_WAKING_NS } from './threads.ts';
 import { CpuValue } from './value.ts';
 import type { Variables, WriteRequest, WriteSet } from './variables.ts';
 
@@ -50,7 +50,7 @@ interface Run {
   readonly writes: WriteSet | undefined;
   /** Storage of the results that outlive the run; undefined where they are copied to the host. */
   readonly kept: number[] | undefined;
-  /** When the run was first polled: the clock is not read for nothing. */
+  /** When the run began or was first polled; 0 where nothing has asked for the time. */
   started: number;
 }
 
@@ -243,8 +243,10 @@ export class CpuExecutable implements Executable {
   }
 
   #end(run: Run, done: boolean): void {
-    if (done) run.writes?.commit();
-    else {
+    if (done) {
+      run.writes?.commit();
+      if (run.started !== 0) this.#learnTime(run);
+    } else {
       run.writes?.undo();
       if (run.kept) this.#frame.freeKept(run.kept);
     }
@@ -282,7 +284,13 @@ export class CpuExecutable implements Executable {
       if (bindings.deadline !== undefined || bindings.signal !== undefined) {
         this.#throwIfEnded(this.#poll(), run);
       }
-      threads?.wake(this.#id, this.#estimate(layout));
+      if (threads) {
+        const work = this.#estimate(layout);
+        if (work >= WORTH_WAKING_NS) {
+          run.started ||= performance.now();
+          threads.wake(this.#id, work);
+        }
+      }
       return run;
     } catch (error) {
       writes?.undo();
@@ -356,6 +364,12 @@ export class CpuExecutable implements Executable {
     // A run that has taken long is going to go on: that may be worth waking the threads for.
     this.#parts.threads?.wakeIfMissed(this.#id, (now - run.started) * 1e6);
     return STATUS.ok;
+  }
+
+  /** What a run has taken tells more than an estimate of its operations. */
+  #learnTime({ layout, started }: Run): void {
+    const took = (performance.now() - started) * 1e6;
+    if (took < this.#estimate(layout)) this.#times.set(layout, took);
   }
 
   #estimate(layout: Layout): number {
