@@ -9,7 +9,7 @@ import { type DataOf, NDArray, sizeOf } from '../../core/ndarray.ts';
 import type { Plan, PlanResult } from '../../plan/types.ts';
 import type { RunBindings } from '../backend.ts';
 import type { Layout, RunRegion } from './arena.ts';
-import type { DeviceMemory } from './memory.ts';
+import { type DeviceMemory, freshCopy } from './memory.ts';
 import type { PlanStorage } from './storage.ts';
 import { CpuValue } from './value.ts';
 
@@ -113,7 +113,7 @@ export class Frame {
         slot.view = this.#memory.view(type.dtype, address, sizeOf(slot.shape));
         slot.address = address;
       }
-      return new NDArray(type.dtype, slot.shape, slot.view.slice() as DataOf['float32']);
+      return new NDArray(type.dtype, slot.shape, freshCopy(slot.view) as DataOf['float32']);
     });
   }
 

@@ -2,7 +2,7 @@
 // allocator of regions in it. Invariant: typed-array views are of the memory's current buffer:
 // growth replaces it (and detaches one that is not shared), which `epoch` tells who keeps views.
 
-import { type DType, dtypeInfo, type TypedArray } from '../../core/dtype.ts';
+import type { DType, TypedArray } from '../../core/dtype.ts';
 import { InternalError, invariant, OutOfMemoryError } from '../../core/error.ts';
 
 const PAGE = 65536;
@@ -25,6 +25,16 @@ interface Region {
 /** Rounds up to a multiple of {@link ALIGN}. */
 export function alignUp(bytes: number): number {
   return Math.ceil(bytes / ALIGN) * ALIGN;
+}
+
+type ArrayType = new (from: TypedArray) => TypedArray;
+
+/**
+ * The elements of a view in an array of their own, in unshared memory. Built from the view, the array
+ * is not zeroed first, which takes half the time of allocating and filling it where it is large.
+ */
+export function freshCopy(view: TypedArray): TypedArray {
+  return new (view.constructor as ArrayType)(view);
 }
 
 /** The memory of a device. */
@@ -125,9 +135,7 @@ export class DeviceMemory {
 
   /** A copy of the elements of a buffer, in memory of its own. */
   read(dtype: DType, address: number, elements: number): TypedArray {
-    const out = dtypeInfo(dtype).alloc(elements);
-    out.set(this.view(dtype, address, elements));
-    return out;
+    return freshCopy(this.view(dtype, address, elements));
   }
 
   /** Copies elements in, converted to the dtype. */
