@@ -293,6 +293,8 @@ function extreme(d: Dim, high: boolean): Dim {
 }
 
 function findExtreme(d: DimExpr, high: boolean): Dim {
+  const n = extremeNumber(d, high);
+  if (!Number.isNaN(n)) return n;
   let out: Dim = 0;
   for (const t of d.terms) {
     const up = t.coef > 0 === high;
@@ -301,6 +303,39 @@ function findExtreme(d: DimExpr, high: boolean): Dim {
     out = addDim(out, p);
   }
   return out;
+}
+
+/** What {@link extreme} gives where it is a number, without building dims; else NaN. */
+function extremeNumber(d: Dim, high: boolean): number {
+  if (typeof d === 'number') return d;
+  let sum = 0;
+  for (const { coef, atoms } of d.terms) {
+    const up = coef > 0 === high;
+    let product = coef;
+    let isZero = false;
+    for (const a of atoms) {
+      const n = extremeAtomNumber(a, up);
+      product *= n;
+      isZero ||= n === 0;
+    }
+    // Nothing times a size that is not known is still nothing.
+    if (!isZero) sum += product;
+  }
+  return sum;
+}
+
+function extremeAtomNumber(a: Atom, high: boolean): number {
+  if (a.kind === 'sym') {
+    if (a.extent === undefined) return Number.NaN;
+    if (!high) return 0;
+    return typeof a.extent === 'number' ? a.extent - 1 : Number.NaN;
+  }
+  if (!hasAxis(a)) return Number.NaN;
+  if (!high) return 0;
+  const [x, k] = a.args;
+  if (typeof k !== 'number' || k === 0) return Number.NaN;
+  if (a.fn === 'floordiv') return Math.floor(extremeNumber(x, true) / k);
+  return a.fn === 'mod' ? k - 1 : Number.NaN;
 }
 
 function extremeAtom(a: Atom, high: boolean): Dim {
