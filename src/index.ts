@@ -10,6 +10,8 @@ export type {
   Backend,
   Device,
   DeviceOptions,
+  DeviceStats,
+  DeviceValue,
   Executable,
   ExecutableStats,
   RunBindings,
@@ -229,15 +231,17 @@ export type {
   StartSym,
   Step,
 } from './plan/types.ts';
+export { DeviceTensor } from './session/device-tensor.ts';
 export type { Feedable, Feeds } from './session/feeds.ts';
 export {
   type Callable,
   type ProgramStats,
+  type PutOptions,
   type RunOptions,
   Session,
   type SessionOptions,
   type SessionStats,
 } from './session/session.ts';
-export type { Fetchable, Fetches, FetchResult } from './session/structure.ts';
+export type { Fetchable, Fetches, FetchResult, KeptResult } from './session/structure.ts';
 export { toDot } from './viz/dot.ts';
 export { toMermaid } from './viz/mermaid.ts';

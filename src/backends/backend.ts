@@ -2,12 +2,13 @@
 // and keeps the variables of a session; all else (feeds, fetches, caching, checks of sizes) is done
 // above it. A backend may ignore the lowering and evaluate `plan.func` (the reference does).
 
+import type { DType } from '../core/dtype.ts';
 import { UnsupportedError } from '../core/error.ts';
 import type { HostTensor } from '../core/ndarray.ts';
 import type { Plan } from '../plan/types.ts';
 
 export interface DeviceOptions {
-  /** Worker threads including the calling one; 1 runs everything on the caller. */
+  /** Threads including the calling one, as many as there are cores where absent; 1: the caller alone. */
   readonly threads?: number;
   /** Upper limit of device memory in bytes. */
   readonly memoryLimit?: number;
@@ -15,17 +16,27 @@ export interface DeviceOptions {
   readonly exact?: boolean;
 }
 
+/** A value in storage of its own on a device. It outlives runs and never changes. */
+export interface DeviceValue {
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  /** A copy on the host. */
+  read(): HostTensor | Promise<HostTensor>;
+  /** Frees the storage, once no run uses it. Twice is fine, and after the device has closed. */
+  dispose(): void;
+}
+
 /** What one run binds. */
 export interface RunBindings {
-  /** One value per `plan.feeds` entry. */
-  readonly feeds: readonly HostTensor[];
-  /** The value of each `plan.startSyms` entry. */
+  /** One value per `plan.feeds` entry; device values are of the same device, and not disposed. */
+  readonly feeds: readonly (HostTensor | DeviceValue)[];
+  /** The value of each `plan.startSyms` entry; the same array stands for the same sizes. */
   readonly sizes: readonly number[];
   /** Number of the run within its session. */
   readonly run: number;
   /** `performance.now()` time after which the run must end with a TimeoutError. */
-  readonly deadline?: number;
-  readonly signal?: AbortSignal;
+  readonly deadline?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
 export interface ExecutableStats {
@@ -38,14 +49,27 @@ export interface ExecutableStats {
   readonly slotBytes: number;
 }
 
+/** Counters of a device. */
+export interface DeviceStats {
+  /** Kernels compiled for this device, and those that were taken from the process's cache. */
+  readonly kernelsCompiled: number;
+  readonly kernelsShared: number;
+  /** Bytes handed out (constants, variables, device tensors, arenas), and bytes taken for them. */
+  readonly usedBytes: number;
+  readonly memoryBytes: number;
+}
+
 export interface Executable {
   /**
    * Runs the plan and gives the results in order, as fresh host values. Throws TimeoutError,
    * AbortedError, ExecutionError (a check failed; see `plan.checks`) or OutOfMemoryError.
    */
   run(bindings: RunBindings): HostTensor[] | Promise<HostTensor[]>;
-  /** Sync form; absent where the device can't. */
+  /** Like `run`, but the results stay on the device, to be fed or read later. */
+  keep(bindings: RunBindings): DeviceValue[] | Promise<DeviceValue[]>;
+  /** Sync forms; absent where the device can't. */
   runSync?(bindings: RunBindings): HostTensor[];
+  keepSync?(bindings: RunBindings): DeviceValue[];
   stats(): ExecutableStats;
   /** The device code of a kernel, as text (WAT, WGSL), where there is any. */
   source?(kernel: number): string;
@@ -56,10 +80,14 @@ export interface Executable {
 export interface Device {
   readonly ready: Promise<void>;
   compile(plan: Plan): Executable;
+  /** Copies a value to the device. */
+  put(value: HostTensor): DeviceValue;
   hasVariable(name: string): boolean;
   /** A copy of a variable's value; undefined where it holds none. */
   readVariable(name: string): HostTensor | undefined;
   writeVariable(name: string, value: HostTensor): void;
+  /** Counters, where the device keeps any. */
+  stats?(): DeviceStats;
   close(): void;
 }
 

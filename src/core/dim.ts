@@ -112,14 +112,47 @@ function fromTerms(terms: readonly Term[]): Dim {
     const old = byKey.get(t.key);
     byKey.set(t.key, old ? { ...old, coef: old.coef + t.coef } : t);
   }
-  joinDivMod(byKey);
-  const out = [...byKey.values()].filter((t) => t.coef !== 0).sort(compareKeys);
+  if (terms.some(hasMod)) joinDivMod(byKey);
+  return fromSorted([...byKey.values()].filter((t) => t.coef !== 0).sort(compareKeys));
+}
+
+/** The dim of terms in order, no two of them alike, none 0. */
+function fromSorted(out: readonly Term[]): Dim {
   if (out.length === 0) return 0;
   if (out.length === 1 && out[0].atoms.length === 0) return out[0].coef;
   const key = out
     .map((t) => (t.key === '' ? String(t.coef) : t.coef === 1 ? t.key : `${t.coef}*${t.key}`))
     .join('+');
   return Object.freeze({ key, terms: Object.freeze(out) });
+}
+
+function hasMod({ atoms }: Term): boolean {
+  for (const a of atoms) if (a.kind === 'fn' && a.fn === 'mod') return true;
+  return false;
+}
+
+/** The sum of two dims in canonical form: their terms merged, as both are in order. */
+function mergeTerms(a: readonly Term[], b: readonly Term[]): Dim {
+  const out: Term[] = [];
+  let i = 0;
+  let j = 0;
+  while (i < a.length && j < b.length) {
+    const [s, t] = [a[i], b[j]];
+    if (s.key === t.key) {
+      if (s.coef + t.coef !== 0) out.push({ ...s, coef: s.coef + t.coef });
+      i++;
+      j++;
+    } else if (s.key < t.key) {
+      out.push(s);
+      i++;
+    } else {
+      out.push(t);
+      j++;
+    }
+  }
+  while (i < a.length) out.push(a[i++]);
+  while (j < b.length) out.push(b[j++]);
+  return fromSorted(out);
 }
 
 /** Rewrites `c*K*floordiv(x, K) + c*mod(x, K)` to `c*x`: an index split and joined again. */
@@ -152,7 +185,8 @@ export function addDim(a: Dim, b: Dim): Dim {
   if (typeof a === 'number' && typeof b === 'number') return a + b;
   if (a === 0) return b;
   if (b === 0) return a;
-  return fromTerms([...termsOf(a), ...termsOf(b)]);
+  const [s, t] = [termsOf(a), termsOf(b)];
+  return s.some(hasMod) || t.some(hasMod) ? fromTerms([...s, ...t]) : mergeTerms(s, t);
 }
 
 /** `a - b`. */
@@ -166,6 +200,8 @@ export function mulDim(a: Dim, b: Dim): Dim {
   if (a === 1) return b;
   if (b === 1) return a;
   if (a === 0 || b === 0) return 0;
+  if (typeof a === 'number') return scale(b as DimExpr, a);
+  if (typeof b === 'number') return scale(a, b);
   const out: Term[] = [];
   for (const s of termsOf(a)) {
     for (const t of termsOf(b)) {
@@ -174,6 +210,16 @@ export function mulDim(a: Dim, b: Dim): Dim {
     }
   }
   return fromTerms(out);
+}
+
+/** A multiple other than 0 has the same terms in the same order. */
+function scale(d: DimExpr, by: number): Dim {
+  return fromSorted(d.terms.map((t) => ({ ...t, coef: t.coef * by })));
+}
+
+/** The sum of those terms of a dim that are wanted. */
+export function pickTerms(d: DimExpr, wanted: (t: Term) => boolean): Dim {
+  return d.terms.every(wanted) ? d : fromSorted(d.terms.filter(wanted));
 }
 
 /** The sum of dims. */
@@ -231,9 +277,24 @@ function splitDivisible(a: Dim, b: Dim): { q: Dim; rest: Dim } {
   return { q, rest };
 }
 
+const lows = new WeakMap<DimExpr, Dim>();
+const highs = new WeakMap<DimExpr, Dim>();
+
 /** Replaces the axes of `d` by the end of their range that makes `d` largest or smallest. */
 function extreme(d: Dim, high: boolean): Dim {
   if (typeof d === 'number') return d;
+  const known = high ? highs : lows;
+  let out = known.get(d);
+  if (out === undefined) {
+    out = findExtreme(d, high);
+    known.set(d, out);
+  }
+  return out;
+}
+
+function findExtreme(d: DimExpr, high: boolean): Dim {
+  const n = extremeNumber(d, high);
+  if (!Number.isNaN(n)) return n;
   let out: Dim = 0;
   for (const t of d.terms) {
     const up = t.coef > 0 === high;
@@ -242,6 +303,39 @@ function extreme(d: Dim, high: boolean): Dim {
     out = addDim(out, p);
   }
   return out;
+}
+
+/** What {@link extreme} gives where it is a number, without building dims; else NaN. */
+function extremeNumber(d: Dim, high: boolean): number {
+  if (typeof d === 'number') return d;
+  let sum = 0;
+  for (const { coef, atoms } of d.terms) {
+    const up = coef > 0 === high;
+    let product = coef;
+    let isZero = false;
+    for (const a of atoms) {
+      const n = extremeAtomNumber(a, up);
+      product *= n;
+      isZero ||= n === 0;
+    }
+    // Nothing times a size that is not known is still nothing.
+    if (!isZero) sum += product;
+  }
+  return sum;
+}
+
+function extremeAtomNumber(a: Atom, high: boolean): number {
+  if (a.kind === 'sym') {
+    if (a.extent === undefined) return Number.NaN;
+    if (!high) return 0;
+    return typeof a.extent === 'number' ? a.extent - 1 : Number.NaN;
+  }
+  if (!hasAxis(a)) return Number.NaN;
+  if (!high) return 0;
+  const [x, k] = a.args;
+  if (typeof k !== 'number' || k === 0) return Number.NaN;
+  if (a.fn === 'floordiv') return Math.floor(extremeNumber(x, true) / k);
+  return a.fn === 'mod' ? k - 1 : Number.NaN;
 }
 
 function extremeAtom(a: Atom, high: boolean): Dim {

@@ -23,7 +23,7 @@ export class NDArray<D extends DType = DType> {
 
   constructor(dtype: D, shape: readonly number[], data: DataOf[D]) {
     this.dtype = dtype;
-    this.shape = Object.freeze([...shape]);
+    this.shape = Object.isFrozen(shape) ? shape : Object.freeze([...shape]);
     this.data = data;
   }
 

@@ -1,15 +1,18 @@
 // Feeds: from what users pass to checked host values with the refs they stand for. What is wrong is
 // told in terms of the tensor that is fed: its name, what it takes, what it got.
 
+import type { DeviceValue } from '../backends/backend.ts';
 import { asSym, type Dim, evalDim } from '../core/dim.ts';
-import { DTypeError, FeedError, GraphError, ValueError } from '../core/error.ts';
+import type { DType } from '../core/dtype.ts';
+import { DTypeError, FeedError, GraphError, UnsupportedError, ValueError } from '../core/error.ts';
 import { toNDArray } from '../core/from-nested.ts';
-import type { NDArray } from '../core/ndarray.ts';
+import { type HostTensor, NDArray } from '../core/ndarray.ts';
 import { shapeToString, typeToString } from '../core/type.ts';
 import type { Func, Ref } from '../graph/func.ts';
 import type { Graph } from '../graph/graph.ts';
 import { Tensor } from '../graph/tensor.ts';
 import type { StartSym } from '../plan/types.ts';
+import { DeviceTensor, heldValue } from './device-tensor.ts';
 
 /** What can be fed: a tensor or something that stands for one (a variable). */
 export type Feedable = Tensor | { asTensor(): Tensor };
@@ -24,27 +27,38 @@ export interface FeedTarget {
   readonly name: string;
 }
 
+/** What is fed for a target, checked: a host value, or one that is on the session's device. */
+export type FeedValue = NDArray | DeviceValue;
+
 export interface Feed extends FeedTarget {
-  readonly value: NDArray;
+  readonly value: FeedValue;
+}
+
+/** One feed as it was given. */
+export interface GivenFeed {
+  readonly target: FeedTarget;
+  /** What the target was called by: its name, or a tensor. */
+  readonly key: unknown;
+  readonly value: unknown;
 }
 
 /** The targets and raw values of feeds. */
-export function collectFeeds(graph: Graph, feeds: Feeds | undefined): [FeedTarget, unknown][] {
+export function collectFeeds(graph: Graph, feeds: Feeds | undefined): GivenFeed[] {
   if (feeds === undefined) return [];
-  const out: [FeedTarget, unknown][] = [];
+  const out: GivenFeed[] = [];
   const seen = new Set<string>();
-  for (const [key, value] of pairs(graph, feeds)) {
-    const target = feedTarget(graph, key);
+  for (const [key, value] of pairs(feeds)) {
+    const target = feedTarget(graph, typeof key === 'string' ? byName(graph, key) : key);
     if (seen.has(target.name)) {
       throw new FeedError('feed/twice', `"${target.name}" is fed twice. Feed it once.`);
     }
     seen.add(target.name);
-    out.push([target, value]);
+    out.push({ target, key, value });
   }
   return out;
 }
 
-function* pairs(graph: Graph, feeds: Feeds): Iterable<readonly [Feedable, unknown]> {
+function* pairs(feeds: Feeds): Iterable<readonly [Feedable | string, unknown]> {
   if (Symbol.iterator in feeds) {
     for (const pair of feeds as Iterable<unknown>) {
       if (!Array.isArray(pair) || pair.length !== 2) {
@@ -53,11 +67,13 @@ function* pairs(graph: Graph, feeds: Feeds): Iterable<readonly [Feedable, unknow
           'feeds as a list hold [tensor, value] pairs. Write [[x, value]], or { name: value }.',
         );
       }
-      yield pair as unknown as readonly [Feedable, unknown];
+      // A name is no key of a pair; as one it would be taken for a record's.
+      const key = typeof pair[0] === 'string' ? (undefined as never) : (pair[0] as Feedable);
+      yield [key, pair[1]];
     }
     return;
   }
-  for (const [name, value] of Object.entries(feeds)) yield [byName(graph, name), value];
+  yield* Object.entries(feeds);
 }
 
 function byName(graph: Graph, name: string): Tensor {
@@ -108,26 +124,30 @@ function own(graph: Graph, t: Tensor): void {
   );
 }
 
-/** Converts and checks a value against what the tensor itself says. */
-export function feedValue(target: FeedTarget, raw: unknown): Feed {
+/**
+ * Converts and checks a value against what the tensor itself says. Device tensors must be those of
+ * `owner`; typed arrays of the tensor's dtype are taken as they are, not copied.
+ */
+export function feedValue(target: FeedTarget, raw: unknown, owner: object): FeedValue {
   const { tensor } = target;
   const { node } = tensor;
   const context = { op: tensor.op.type, node: node.name, site: node.site };
-  const head = `${tensor.op.type} "${target.name}"`;
-  let value: NDArray;
+  const head = (): string => `${tensor.op.type} "${target.name}"`;
+  let value: FeedValue;
   try {
-    value = toNDArray(raw, tensor.dtype);
+    if (raw instanceof DeviceTensor) value = deviceFeed(target, raw, owner);
+    else value = sameTyped(raw, tensor.dtype) ?? toNDArray(raw, tensor.dtype);
   } catch (e) {
     if (!(e instanceof ValueError || e instanceof DTypeError)) throw e;
     const code = `feed/${e.code.slice(e.code.indexOf('/') + 1)}`;
-    throw new FeedError(code, `${head}: ${e.message}`, { ...context, cause: e });
+    throw new FeedError(code, `${head()}: ${e.message}`, { ...context, cause: e });
   }
   const { shape } = tensor;
-  const got = `${value.dtype}[${value.shape.join(', ')}]`;
+  const got = (): string => `${value.dtype}[${value.shape.join(', ')}]`;
   if (shape !== null && shape.length !== value.shape.length) {
     throw new FeedError(
       'feed/rank',
-      `${head}: the value must have rank ${shape.length}, got ${got}. ` +
+      `${head()}: the value must have rank ${shape.length}, got ${got()}. ` +
         `Feed a value of shape ${shapeToString(shape)}.`,
       context,
     );
@@ -136,12 +156,59 @@ export function feedValue(target: FeedTarget, raw: unknown): Feed {
   if (shape !== null && bad >= 0) {
     throw new FeedError(
       'feed/shape',
-      `${head}: axis ${bad} must have size ${shape[bad]}, got ${got}. ` +
+      `${head()}: axis ${bad} must have size ${shape[bad]}, got ${got()}. ` +
         `Feed a value of shape ${shapeToString(shape)}.`,
       context,
     );
   }
-  return { ...target, value };
+  return value;
+}
+
+/** A typed array of exactly the dtype's storage, as a value of one axis without a copy. */
+function sameTyped(raw: unknown, dtype: DType): NDArray | undefined {
+  if (dtype === 'float32' && raw instanceof Float32Array) {
+    return new NDArray(dtype, [raw.length], raw);
+  }
+  if (dtype === 'int32' && raw instanceof Int32Array) return new NDArray(dtype, [raw.length], raw);
+  return undefined;
+}
+
+function deviceFeed(target: FeedTarget, handle: DeviceTensor, owner: object): DeviceValue {
+  const { tensor, name } = target;
+  const context = { op: tensor.op.type, node: name, site: tensor.node.site };
+  const value = heldValue(handle, owner);
+  if (value === 'foreign' || value === 'disposed') {
+    const [what, fix] =
+      value === 'foreign'
+        ? [
+            'belongs to another session',
+            'Put the value into this session, or feed it from the host',
+          ]
+        : ['was disposed', 'Keep it until its last run, or put the value again'];
+    throw new FeedError(
+      `feed/${value === 'foreign' ? 'device' : 'disposed'}`,
+      `${tensor.op.type} "${name}": the device tensor fed for it ${what}, got ${handle}. ${fix}.`,
+      context,
+    );
+  }
+  if (handle.dtype !== tensor.dtype) {
+    throw new DTypeError(
+      'value/dtype',
+      `the value is ${handle.dtype}, ${tensor.dtype} is needed. Cast it in the graph, or put it as ${tensor.dtype}.`,
+    );
+  }
+  return value;
+}
+
+/** The elements of a feed that the session itself must look at: sizes. */
+function contents({ value, tensor, name }: Feed): HostTensor['data'] {
+  if ('data' in value) return value.data;
+  const read = value.read();
+  if (!(read instanceof Promise)) return read.data;
+  throw new UnsupportedError(
+    'feed/device-size',
+    `${tensor.op.type} "${name}": its elements are sizes, and the device can't give them at once. Feed it from the host.`,
+  );
 }
 
 /**
@@ -163,7 +230,7 @@ export function bindSizes(func: Func, feeds: readonly Feed[]): Map<string, numbe
     node.values[0]?.forEach((d, at) => {
       const sym = asSym(d);
       if (!sym || sizes.has(sym.id)) return;
-      const n = value.data[at];
+      const n = contents(feeds[i])[at];
       if (n < 0) {
         throw new FeedError(
           'feed/size',
@@ -197,6 +264,6 @@ export function bindSizes(func: Func, feeds: readonly Feed[]): Map<string, numbe
 /** The values of a plan's start symbols. */
 export function startValues(syms: readonly StartSym[], feeds: readonly Feed[]): number[] {
   return syms.map(({ feed, axis, element }) =>
-    axis !== null ? feeds[feed].value.shape[axis] : feeds[feed].value.data[element as number],
+    axis !== null ? feeds[feed].value.shape[axis] : contents(feeds[feed])[element as number],
   );
 }

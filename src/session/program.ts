@@ -26,18 +26,31 @@ export interface ProgramOptions {
   readonly passes: PassOptions;
 }
 
+/** What a run with feeds of certain shapes needs. */
+export interface Bound {
+  readonly compiled: Compiled;
+  readonly shapes: readonly (readonly number[])[];
+  /** The values of the plan's start symbols. */
+  readonly sizes: readonly number[];
+}
+
 export class Program {
   /** The function before the passes, sizes unified. */
   readonly func: Func;
   readonly pairs: readonly Constraint[];
   readonly plans = new Map<string, Compiled>();
   hits = 0;
+  /** What the last run used, unless the contents of feeds are sizes too. */
+  bound: Bound | undefined;
+  /** Whether sizes stand in the contents of feeds. */
+  readonly readsFeeds: boolean;
   private readonly device: Device;
   private readonly options: ProgramOptions;
 
   constructor(func: Func, device: Device, options: ProgramOptions) {
     this.func = func;
     this.pairs = ambiguousSizes(func);
+    this.readsFeeds = func.params.some((id) => func.nodes[id].values[0] != null);
     this.device = device;
     this.options = options;
   }
@@ -77,6 +90,7 @@ export class Program {
   dispose(): void {
     for (const c of this.plans.values()) c.executable.dispose();
     this.plans.clear();
+    this.bound = undefined;
   }
 }
 

@@ -2,46 +2,49 @@
 // warm run looks up its plan, binds sizes, writes feeds, executes and reads results; it does no graph
 // work. Runs queue in order.
 
-import type { Device } from '../backends/backend.ts';
+import type { Device, DeviceStats, DeviceValue, RunBindings } from '../backends/backend.ts';
 import { getBackend } from '../backends/backend.ts';
-import { dimOf } from '../core/dim.ts';
 import type { DType } from '../core/dtype.ts';
-import {
-  AbortedError,
-  FeedError,
-  StateError,
-  UnsupportedError,
-  ValueError,
-} from '../core/error.ts';
+import { AbortedError, StateError, UnsupportedError, ValueError } from '../core/error.ts';
 import { toNDArray } from '../core/from-nested.ts';
 import { type DataOf, type HostTensor, NDArray } from '../core/ndarray.ts';
-import { type TensorType, tensorType } from '../core/type.ts';
 import { type Graph, getDefaultGraph } from '../graph/graph.ts';
-import { refKey } from '../graph/walk.ts';
 import { cutFunc } from '../passes/cut.ts';
 import { mergeLoops } from '../passes/merge-loops.ts';
 import type { PassOptions } from '../passes/pipeline.ts';
 import { unifySizes } from '../passes/sizes.ts';
+import {
+  type CallSite,
+  CallSites,
+  callFeeds,
+  feedType,
+  fitting,
+  type Given,
+  programKey,
+  sameShape,
+} from './call-site.ts';
+import { DeviceTensor } from './device-tensor.ts';
 import { explainProgram } from './explain.ts';
 import {
   bindSizes,
-  collectFeeds,
-  type Feed,
   type Feedable,
   type Feeds,
-  feedTarget,
+  type FeedValue,
   feedValue,
   startValues,
 } from './feeds.ts';
-import { type Compiled, checkConstraints, Program } from './program.ts';
-import { type FetchResult, type FlatFetches, flattenFetches } from './structure.ts';
+import { type Bound, type Compiled, checkConstraints, Program } from './program.ts';
+import { type FetchResult, flattenFetches, type KeptResult } from './structure.ts';
 
 export interface SessionOptions {
   /** The graph to run; the current default graph where absent. */
   readonly graph?: Graph;
   /** Name of a registered backend: `cpu` (the default) or `reference`. */
   readonly backend?: string;
-  /** Threads of the cpu backend, the calling one included; 1 where absent. */
+  /**
+   * Threads of the cpu backend, the calling one included; as many as the machine has cores where
+   * absent. They start with the first run that is worth it, and change no result.
+   */
   readonly threads?: number;
   /** Upper limit of device memory in bytes. */
   readonly memoryLimit?: number;
@@ -60,6 +63,16 @@ export interface RunOptions {
   readonly timeoutMs?: number;
   /** Ends the run with an AbortedError. */
   readonly signal?: AbortSignal;
+  /** Results stay on the device, as {@link DeviceTensor}s that can be fed again without a copy. */
+  readonly keep?: boolean;
+}
+
+/** Options of {@link Session.put}. */
+export interface PutOptions<D extends DType = DType> {
+  /** The dtype of the value; without it the value's own, float32 for numbers. */
+  readonly dtype?: D;
+  /** A shape for flat data. */
+  readonly shape?: readonly number[];
 }
 
 /** What the session has compiled and how much memory it takes. */
@@ -67,6 +80,8 @@ export interface SessionStats {
   readonly plans: number;
   /** Runs that found their plan. */
   readonly hits: number;
+  /** What the device counts: kernels compiled and shared, bytes of memory; undefined if nothing. */
+  readonly device: DeviceStats | undefined;
   readonly programs: readonly ProgramStats[];
 }
 
@@ -86,17 +101,22 @@ export interface ProgramStats {
   }[];
 }
 
+type Results = HostTensor[] | DeviceValue[];
+type Keep = RunOptions & { readonly keep: true };
+
 /** A compiled entry for a hot loop; see {@link Session.makeCallable}. */
 export interface Callable<F> {
-  (feeds: { readonly [name: string]: unknown }, options?: RunOptions): Promise<FetchResult<F>>;
+  (feeds: Given, options: Keep): Promise<KeptResult<F>>;
+  (feeds: Given, options?: RunOptions): Promise<FetchResult<F>>;
   /** The synchronous form. */
-  sync(feeds: { readonly [name: string]: unknown }, options?: RunOptions): FetchResult<F>;
+  sync: {
+    (feeds: Given, options: Keep): KeptResult<F>;
+    (feeds: Given, options?: RunOptions): FetchResult<F>;
+  };
 }
 
-interface Prepared {
-  readonly flat: FlatFetches;
-  readonly program: Program;
-}
+const NO_OPTIONS: RunOptions = Object.freeze({});
+const IDLE: Promise<unknown> = Promise.resolve();
 
 /** Runs fetches of a graph. Close it when done; nothing else needs disposal. */
 export class Session {
@@ -108,7 +128,10 @@ export class Session {
   private readonly sync: boolean;
   private readonly options: { fuse: boolean; passes: PassOptions };
   private readonly programs = new Map<string, Program>();
-  private tail: Promise<unknown> = Promise.resolve();
+  private readonly sites: CallSites;
+  /** Settles when the runs that queue now are done. */
+  private tail = IDLE;
+  private isReady = false;
   private pending = 0;
   private busy = false;
   private closed = false;
@@ -126,7 +149,10 @@ export class Session {
       ...(exact === undefined ? {} : { exact }),
     });
     this.sync = backend.capabilities.sync;
-    this.ready = this.device.ready;
+    this.ready = this.device.ready.then(() => {
+      this.isReady = true;
+    });
+    this.sites = new CallSites(this.graph);
     this.options = {
       fuse: options.fuse ?? true,
       passes: { disable: options.disablePasses ?? [], verify: options.verify ?? false },
@@ -136,22 +162,27 @@ export class Session {
   /**
    * Runs the fetches: any nesting of tensors, operations, variables and names; the result has the same
    * structure. Feeds are `[tensor, value]` pairs (a Map too) or a record by name; any tensor may be fed.
+   * With `keep: true` the results are device tensors.
    * Rejects with FeedError, FetchError, StateError, ShapeError, ExecutionError, TimeoutError; after any
    * of them the session works and its variables are as they were.
    */
-  async run<const F>(fetches: F, feeds?: Feeds, options: RunOptions = {}): Promise<FetchResult<F>> {
+  run<const F>(fetches: F, feeds: Feeds | undefined, options: Keep): Promise<KeptResult<F>>;
+  run<const F>(fetches: F, feeds?: Feeds, options?: RunOptions): Promise<FetchResult<F>>;
+  run(fetches: unknown, feeds?: Feeds, options = NO_OPTIONS): Promise<unknown> {
     return this.enqueue(() => {
-      const { flat, program, values } = this.prepare(fetches, feeds);
-      return this.execute(flat, program, values, options, false);
-    }) as Promise<FetchResult<F>>;
+      const [site, given] = this.sites.find(fetches, feeds);
+      return this.execute(site, given, options, false);
+    });
   }
 
   /** Like `run`, at once. Throws StateError `session/busy` during another run. */
-  runSync<const F>(fetches: F, feeds?: Feeds, options: RunOptions = {}): FetchResult<F> {
+  runSync<const F>(fetches: F, feeds: Feeds | undefined, options: Keep): KeptResult<F>;
+  runSync<const F>(fetches: F, feeds?: Feeds, options?: RunOptions): FetchResult<F>;
+  runSync(fetches: unknown, feeds?: Feeds, options = NO_OPTIONS): unknown {
     this.beginSync();
     try {
-      const { flat, program, values } = this.prepare(fetches, feeds);
-      return this.execute(flat, program, values, options, true) as FetchResult<F>;
+      const [site, given] = this.sites.find(fetches, feeds);
+      return this.execute(site, given, options, true);
     } finally {
       this.busy = false;
     }
@@ -166,53 +197,37 @@ export class Session {
     readonly fetches: F;
   }): Callable<F> {
     this.checkOpen();
-    const flat = flattenFetches(this.graph, spec.fetches);
-    const targets = Object.entries(spec.feeds ?? {}).map(
-      ([key, tensor]) => [key, feedTarget(this.graph, tensor)] as const,
-    );
-    const cache = new Map<string, Program>();
-    const go = (
-      given: { readonly [name: string]: unknown },
-      options: RunOptions,
-      sync: boolean,
-    ) => {
-      for (const key of Object.keys(given)) {
-        if (!targets.some(([name]) => name === key)) {
-          const names = targets.map(([name]) => name).join(', ');
-          throw new FeedError(
-            'feed/name',
-            `the callable has no feed "${key}". It takes ${names || 'none'}.`,
-          );
-        }
-      }
-      const values = targets.map(([key, target]) => {
-        if (!(key in given)) {
-          throw new FeedError(
-            'feed/missing',
-            `${target.tensor.op.type} "${target.name}": the callable was given no "${key}". Pass all of its feeds.`,
-          );
-        }
-        return feedValue(target, given[key]);
-      });
-      const ranks = values.map((f) => f.value.shape.length).join();
-      let program = cache.get(ranks);
-      if (!program) {
-        program = this.programFor(flat, values);
-        cache.set(ranks, program);
-      }
-      return this.execute(flat, program, values, options, sync);
-    };
-    const call = (given: { readonly [name: string]: unknown }, options: RunOptions = {}) =>
-      this.enqueue(() => go(given, options, false)) as Promise<FetchResult<F>>;
-    const sync = (given: { readonly [name: string]: unknown }, options: RunOptions = {}) => {
+    const site = this.sites.named(spec.fetches, spec.feeds ?? {});
+    const call = (given: Given, options = NO_OPTIONS) =>
+      this.enqueue(() => this.execute(site, callFeeds(site, given), options, false));
+    const sync = (given: Given, options = NO_OPTIONS) => {
       this.beginSync();
       try {
-        return go(given, options, true) as FetchResult<F>;
+        return this.execute(site, callFeeds(site, given), options, true);
       } finally {
         this.busy = false;
       }
     };
-    return Object.assign(call, { sync });
+    return Object.assign(call, { sync }) as Callable<F>;
+  }
+
+  /**
+   * Copies a value to the device, to be fed any number of times without another copy. Rejects with
+   * ValueError or DTypeError where it is no tensor value, OutOfMemoryError where it does not fit.
+   */
+  async put<D extends DType = DType>(
+    value: unknown,
+    options: PutOptions<D> = {},
+  ): Promise<DeviceTensor<D>> {
+    await this.ready;
+    this.checkOpen();
+    const { dtype, shape } = options;
+    return new DeviceTensor<D>(this.device.put(toNDArray(value, dtype, shape)), this);
+  }
+
+  /** Whether {@link close} was called. */
+  get isClosed(): boolean {
+    return this.closed;
   }
 
   /** What was compiled so far, and memory. */
@@ -229,6 +244,7 @@ export class Session {
     return {
       plans: programs.reduce((n, p) => n + p.plans, 0),
       hits: programs.reduce((n, p) => n + p.hits, 0),
+      device: this.device.stats?.(),
       programs,
     };
   }
@@ -303,91 +319,145 @@ export class Session {
 
   /** Runs queue in order; one with nothing before it starts at once. */
   private enqueue(go: () => unknown): Promise<unknown> {
+    const first = this.pending === 0 && !this.busy && this.isReady;
+    if (!first || this.closed) return this.enqueueLater(go);
+    this.pending++;
+    let done: Promise<unknown>;
+    try {
+      const out = go();
+      if (out instanceof Promise) {
+        done = out.finally(() => this.leave());
+        this.tail = done;
+        return done;
+      }
+      done = Promise.resolve(out);
+    } catch (e) {
+      done = Promise.reject(e);
+    }
+    // Until those who wait for it hear of it, the run is in progress.
+    this.tail = IDLE.then(() => this.leave());
+    return done;
+  }
+
+  private enqueueLater(go: () => unknown): Promise<unknown> {
     try {
       this.checkOpen();
     } catch (e) {
       return Promise.reject(e);
     }
-    const first = this.pending === 0 && !this.busy;
     this.pending++;
-    const turn = first ? this.device.ready.then(go) : this.tail.then(go);
-    const done = turn.finally(() => {
-      this.pending--;
-    });
+    const turn = this.tail.then(
+      () => this.ready,
+      () => this.ready,
+    );
+    const done = turn.then(go).finally(() => this.leave());
     this.tail = done.catch(() => undefined);
     return done;
   }
 
-  private prepare(fetches: unknown, feeds: Feeds | undefined): Prepared & { values: Feed[] } {
-    const flat = flattenFetches(this.graph, fetches);
-    const values = collectFeeds(this.graph, feeds).map(([target, raw]) => feedValue(target, raw));
-    return { flat, program: this.programFor(flat, values), values };
+  /** The end of a queued run; the last forgets the queue, which would hold on to its result. */
+  private leave(): void {
+    if (--this.pending === 0) this.tail = IDLE;
   }
 
-  private programFor(flat: FlatFetches, feeds: readonly Feed[]): Program {
-    const key = programKey(flat, feeds);
+  private programFor(site: CallSite, values: readonly FeedValue[]): Program {
+    const { flat, targets } = site;
+    const key = programKey(site, values);
     let program = this.programs.get(key);
     if (!program) {
       const cut = cutFunc(
         this.graph,
         flat.refs,
         flat.effects,
-        feeds.map((f) => ({ refs: f.refs, name: f.name, type: feedType(f) })),
+        targets.map((t, i) => ({ refs: t.refs, name: t.name, type: feedType(t, values[i]) })),
       );
       program = new Program(unifySizes(mergeLoops(cut)), this.device, this.options);
       this.programs.set(key, program);
     }
+    if (site.ranked) site.program = program;
     return program;
   }
 
   private execute(
-    flat: FlatFetches,
-    program: Program,
-    feeds: readonly Feed[],
+    site: CallSite,
+    given: readonly unknown[],
     options: RunOptions,
     sync: boolean,
   ): unknown {
-    this.checkRun(options);
-    const sizes = bindSizes(program.func, feeds);
-    const compiled = program.compiledFor(sizes);
-    const { plan, executable } = compiled;
-    checkConstraints(plan, sizes);
-    this.checkVariables(compiled);
-    const { timeoutMs, signal } = options;
-    const bindings = {
-      feeds: feeds.map((f) => f.value),
-      sizes: startValues(plan.startSyms, feeds),
+    if (options !== NO_OPTIONS) this.checkRun(options);
+    const { targets } = site;
+    const known = site.program?.bound;
+    const values: FeedValue[] = [];
+    let same = known !== undefined;
+    for (let i = 0; i < targets.length; i++) {
+      const value = fitting(targets[i], given[i], known?.shapes[i], this);
+      values.push(value ?? feedValue(targets[i], given[i], this));
+      if (value === undefined) same &&= sameShape(values[i].shape, known?.shapes[i]);
+    }
+    let bound = known;
+    if (bound === undefined || !same) bound = this.bind(site, values);
+    else if (site.program) site.program.hits++;
+    const { executable, plan } = bound.compiled;
+    if (plan.reads.length > 0) this.checkVariables(bound.compiled);
+    const { timeoutMs, signal, keep } = options;
+    const bindings: RunBindings = {
+      feeds: values,
+      sizes: bound.sizes,
       run: this.runs++,
-      ...(timeoutMs === undefined ? {} : { deadline: performance.now() + timeoutMs }),
-      ...(signal === undefined ? {} : { signal }),
+      deadline: timeoutMs === undefined ? undefined : performance.now() + timeoutMs,
+      signal,
     };
     this.graph.noteRun();
     if (sync) {
-      if (!executable.runSync) {
+      const out = keep ? executable.keepSync?.(bindings) : executable.runSync?.(bindings);
+      if (!out) {
         throw new UnsupportedError(
           'session/sync',
           'the plan has no synchronous form. Use await run().',
         );
       }
-      return flat.pack(executable.runSync(bindings).map(toResult));
+      return this.pack(site, out, keep);
     }
     this.busy = true;
-    let out: HostTensor[] | Promise<HostTensor[]>;
+    let out: Results | Promise<Results>;
     try {
-      out = executable.run(bindings);
+      out = keep ? executable.keep(bindings) : executable.run(bindings);
     } catch (e) {
       this.busy = false;
       throw e;
     }
     if (!(out instanceof Promise)) {
       this.busy = false;
-      return flat.pack(out.map(toResult));
+      return this.pack(site, out, keep);
     }
     return out
-      .then((values) => flat.pack(values.map(toResult)))
+      .then((results) => this.pack(site, results, keep))
       .finally(() => {
         this.busy = false;
       });
+  }
+
+  /** Binds the shapes of feeds: the program, its plan and the sizes. */
+  private bind(site: CallSite, values: readonly FeedValue[]): Bound {
+    const program = site.program ?? this.programFor(site, values);
+    const feeds = site.targets.map((t, i) => ({ ...t, value: values[i] }));
+    const sizes = bindSizes(program.func, feeds);
+    const compiled = program.compiledFor(sizes);
+    checkConstraints(compiled.plan, sizes);
+    const bound = {
+      compiled,
+      shapes: values.map((v) => v.shape),
+      sizes: startValues(compiled.plan.startSyms, feeds),
+    };
+    if (!program.readsFeeds) program.bound = bound;
+    return bound;
+  }
+
+  private pack(site: CallSite, results: Results, keep = false): unknown {
+    if (keep) {
+      return site.flat.pack(results.map((v) => new DeviceTensor(v as DeviceValue, this)));
+    }
+    return site.flat.pack((results as HostTensor[]).map(toResult));
   }
 
   private checkRun({ timeoutMs, signal }: RunOptions): void {
@@ -429,17 +499,6 @@ function checkOptions(options: SessionOptions): void {
       `memoryLimit must be a number of bytes above 0, got ${memoryLimit}.`,
     );
   }
-}
-
-function programKey(flat: FlatFetches, feeds: readonly Feed[]): string {
-  const fed = feeds.map((f) => `${f.refs.map(refKey)}/${f.value.shape.length}`);
-  return `${flat.refs.map(refKey)}|${flat.effects}|${fed}`;
-}
-
-/** The type of a feed in its program: the tensor's, or with fresh sizes where its rank was open. */
-function feedType(f: Feed): TensorType {
-  const { dtype, shape } = f.tensor;
-  return tensorType(dtype, shape ?? f.value.shape.map((_, i) => dimOf(`${f.name}:d${i}`, '?')));
 }
 
 /** The exact reference gives its floats as they are, in float64 storage. */

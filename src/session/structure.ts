@@ -7,6 +7,7 @@ import type { NDArray } from '../core/ndarray.ts';
 import type { Ref } from '../graph/func.ts';
 import type { Graph } from '../graph/graph.ts';
 import { Operation, Tensor } from '../graph/tensor.ts';
+import type { DeviceTensor } from './device-tensor.ts';
 
 /** Something a run can give: a tensor's value, an operation's effect. */
 export type Fetchable = Tensor | Operation | { asTensor(): Tensor } | string;
@@ -30,15 +31,31 @@ export type FetchResult<F> =
               ? { -readonly [K in keyof F]: FetchResult<F[K]> }
               : never;
 
+/** The result of a run that keeps its results on the device: as {@link FetchResult}, with handles. */
+export type KeptResult<F> =
+  F extends Tensor<infer D>
+    ? DeviceTensor<D>
+    : F extends Operation
+      ? undefined
+      : F extends { asTensor(): Tensor<infer D extends DType> }
+        ? DeviceTensor<D>
+        : F extends string
+          ? DeviceTensor
+          : F extends readonly unknown[]
+            ? { -readonly [K in keyof F]: KeptResult<F[K]> }
+            : F extends object
+              ? { -readonly [K in keyof F]: KeptResult<F[K]> }
+              : never;
+
 /** Fetches in flat form. */
 export interface FlatFetches {
   readonly refs: readonly Ref[];
   readonly effects: readonly number[];
   /** Puts values, in the order of `refs`, into the structure of the fetches. */
-  pack(values: readonly NDArray[]): unknown;
+  pack(values: readonly unknown[]): unknown;
 }
 
-type Packer = (values: readonly NDArray[]) => unknown;
+type Packer = (values: readonly unknown[]) => unknown;
 
 /** Flattens fetches of a graph. Throws FetchError where one is none, or of another graph. */
 export function flattenFetches(graph: Graph, fetches: unknown): FlatFetches {

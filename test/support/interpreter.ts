@@ -1,8 +1,15 @@
 // A backend that runs plans with the kernel interpreter: steps, buffers and memory as a device would,
 // kernels by the oracle of the code generators. It tells faults of the planner from faults of codegen.
 
-import type { Backend, Device, Executable, RunBindings } from '../../src/backends/backend.ts';
+import type {
+  Backend,
+  Device,
+  DeviceValue,
+  Executable,
+  RunBindings,
+} from '../../src/backends/backend.ts';
 import { checkedResults, hostArguments } from '../../src/backends/host-call.ts';
+import { copyOf, HostValue, hostFeeds } from '../../src/backends/host-value.ts';
 import { type Dim, evalDim } from '../../src/core/dim.ts';
 import { dtypeInfo, type TypedArray } from '../../src/core/dtype.ts';
 import { ExecutionError, TimeoutError } from '../../src/core/error.ts';
@@ -36,6 +43,8 @@ class InterpreterDevice implements Device {
     return {
       run: go,
       runSync: go,
+      keep: (b) => go(b).map((v) => new HostValue(v)),
+      keepSync: (b) => go(b).map((v) => new HostValue(v)),
       stats: () => ({
         kernels: plan.kernels.length,
         segments: plan.segments.length,
@@ -45,6 +54,10 @@ class InterpreterDevice implements Device {
       }),
       dispose: () => undefined,
     };
+  }
+
+  put(value: HostTensor): DeviceValue {
+    return new HostValue(copyOf(value));
   }
 
   hasVariable(name: string): boolean {
@@ -102,8 +115,9 @@ class PlanRun {
       else made.fill(77);
       return made;
     });
+    const fed = hostFeeds(bindings);
     plan.feeds.forEach((f, i) => {
-      this.buffers[f.buffer] = bindings.feeds[i].data.slice();
+      this.buffers[f.buffer] = fed[i].data.slice();
     });
   }
 

@@ -25,6 +25,9 @@ const MAX_LAYOUTS = 64;
 export class LayoutCache {
   readonly #plan: Plan;
   readonly #layouts = new Map<string, Layout>();
+  /** The sizes of the last run, by identity, and their layout. */
+  #sizes: readonly number[] | undefined;
+  #last: Layout | undefined;
 
   constructor(plan: Plan) {
     this.#plan = plan;
@@ -32,11 +35,14 @@ export class LayoutCache {
 
   /** The layout for the values of the plan's start symbols. */
   get(sizes: readonly number[]): Layout {
+    if (sizes === this.#sizes && this.#last) return this.#last;
     const key = sizes.join();
     let layout = this.#layouts.get(key);
     if (layout) this.#layouts.delete(key);
     else layout = layoutOf(this.#plan, sizes);
     this.#layouts.set(key, layout);
+    this.#sizes = sizes;
+    this.#last = layout;
     if (this.#layouts.size > MAX_LAYOUTS) {
       for (const oldest of this.#layouts.keys()) {
         this.#layouts.delete(oldest);

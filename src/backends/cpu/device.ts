@@ -4,14 +4,17 @@
 
 import { CONTROL } from '../../codegen/wasm/block.ts';
 import type { KernelCompiler } from '../../codegen/wasm/entry.ts';
+import { dtypeInfo } from '../../core/dtype.ts';
 import { StateError, ValueError } from '../../core/error.ts';
 import type { HostTensor } from '../../core/ndarray.ts';
 import type { Plan } from '../../plan/types.ts';
-import type { Device, DeviceOptions, Executable } from '../backend.ts';
+import type { Device, DeviceOptions, DeviceStats, DeviceValue, Executable } from '../backend.ts';
 import { RegionPool } from './arena.ts';
 import { CpuExecutable, type DeviceParts } from './executable.ts';
+import { type KernelCounts, sharedKernels } from './kernel-cache.ts';
 import { ALIGN, alignUp, DEFAULT_MEMORY_LIMIT, DeviceMemory } from './memory.ts';
-import { ThreadPool, threadsSupported } from './threads.ts';
+import { defaultThreads, ThreadPool, threadsSupported } from './threads.ts';
+import { CpuValue } from './value.ts';
 import { Variables } from './variables.ts';
 
 /** A session's device. */
@@ -23,12 +26,13 @@ export class CpuDevice implements Device {
   readonly #threadCount: number;
   readonly #control: number;
   readonly #parts: DeviceParts;
+  readonly #counts: KernelCounts = { compiled: 0, shared: 0 };
   #scratch = { address: 0, stride: 0 };
   #modules = 0;
   #closed = false;
 
   constructor(options: DeviceOptions, compiler: KernelCompiler) {
-    const { threads = 1, memoryLimit = DEFAULT_MEMORY_LIMIT } = options;
+    const { threads = defaultThreads(), memoryLimit = DEFAULT_MEMORY_LIMIT } = options;
     if (!Number.isInteger(threads) || threads < 1) {
       throw new ValueError(
         'option/threads',
@@ -46,7 +50,7 @@ export class CpuDevice implements Device {
       memory: this.#memory,
       variables: this.#variables,
       regions: new RegionPool(this.#memory),
-      compiler,
+      compiler: sharedKernels(compiler, this.#counts),
       control: this.#control,
       threads: this.#threads,
       nextModule: () => ++this.#modules,
@@ -57,6 +61,14 @@ export class CpuDevice implements Device {
   compile(plan: Plan): Executable {
     this.#checkOpen();
     return new CpuExecutable(plan, this.#parts);
+  }
+
+  put({ dtype, shape, data }: HostTensor): DeviceValue {
+    this.#checkOpen();
+    const bytes = data.length * dtypeInfo(dtype).bytes;
+    const address = this.#memory.alloc(bytes, 'a value put on the device');
+    this.#memory.write(dtype, address, data);
+    return new CpuValue(this.#memory, address, dtype, shape);
   }
 
   hasVariable(name: string): boolean {
@@ -71,6 +83,12 @@ export class CpuDevice implements Device {
   writeVariable(name: string, value: HostTensor): void {
     this.#checkOpen();
     this.#variables.write(name, value);
+  }
+
+  stats(): DeviceStats {
+    const { compiled, shared } = this.#counts;
+    const { usedBytes, sizeBytes } = this.#memory;
+    return { kernelsCompiled: compiled, kernelsShared: shared, usedBytes, memoryBytes: sizeBytes };
   }
 
   close(): void {

@@ -9,20 +9,21 @@ import {
   AbortedError,
   ExecutionError,
   InternalError,
-  invariant,
   StateError,
   TensorloomError,
   TimeoutError,
 } from '../../core/error.ts';
 import { type HostTensor, sizeOf } from '../../core/ndarray.ts';
 import type { HostStep, Plan, PlanBuffer } from '../../plan/types.ts';
-import type { Executable, ExecutableStats, RunBindings } from '../backend.ts';
+import type { DeviceValue, Executable, ExecutableStats, RunBindings } from '../backend.ts';
 import { asyncHostError, callHost } from '../host-call.ts';
 import { estimateTime, type Risks, risksOf, variableShape } from './analysis.ts';
 import { type Layout, LayoutCache, type RegionPool, type RunRegion } from './arena.ts';
+import { Frame } from './frame.ts';
 import type { DeviceMemory } from './memory.ts';
 import { PlanStorage } from './storage.ts';
-import type { ThreadPool } from './threads.ts';
+import { type ThreadPool, WORTH_WAKING_NS } from './threads.ts';
+import { CpuValue } from './value.ts';
 import type { Variables, WriteRequest, WriteSet } from './variables.ts';
 
 /** What an executable needs of its device. */
@@ -46,8 +47,11 @@ interface Run {
   readonly bindings: RunBindings;
   readonly layout: Layout;
   readonly region: RunRegion;
-  readonly writes: WriteSet;
-  readonly started: number;
+  readonly writes: WriteSet | undefined;
+  /** Storage of the results that outlive the run; undefined where they are copied to the host. */
+  readonly kept: number[] | undefined;
+  /** When the run began or was first polled; 0 where nothing has asked for the time. */
+  started: number;
 }
 
 interface Written {
@@ -62,6 +66,7 @@ export class CpuExecutable implements Executable {
   readonly #plan: Plan;
   readonly #storage: PlanStorage;
   readonly #id: number;
+  readonly #frame: Frame;
   readonly #layouts: LayoutCache;
   readonly #risks: Risks;
   /** The variables that a run writes, with their shapes where the plan's function tells them. */
@@ -69,6 +74,8 @@ export class CpuExecutable implements Executable {
   readonly #times = new WeakMap<Layout, number>();
   readonly #entries: (() => number)[] = [];
   readonly #source: (kernel: number) => string;
+  /** Whether a run never leaves the device, so that it needs no coroutine. */
+  readonly #direct: boolean;
   #run: Run | undefined;
   #disposed = false;
   #arenaBytes = 0;
@@ -79,7 +86,9 @@ export class CpuExecutable implements Executable {
     this.#parts = parts;
     const { memory } = parts;
     this.#storage = new PlanStorage(plan, memory);
+    this.#frame = new Frame(plan, this.#storage, memory);
     this.#layouts = new LayoutCache(plan);
+    this.#direct = plan.segments.every((s) => s.kind === 'device');
     this.#risks = risksOf(plan);
     this.#written = plan.writes.flatMap((name) => {
       const buffer = plan.buffers.find((b) => b.variable === name);
@@ -117,19 +126,19 @@ export class CpuExecutable implements Executable {
   }
 
   run(bindings: RunBindings): HostTensor[] | Promise<HostTensor[]> {
-    const steps = this.#execute(bindings);
-    const first = steps.next();
-    return first.done ? first.value : this.#finish(steps, first.value);
+    return this.#start(bindings, false) as HostTensor[] | Promise<HostTensor[]>;
+  }
+
+  keep(bindings: RunBindings): DeviceValue[] | Promise<DeviceValue[]> {
+    return this.#start(bindings, true) as CpuValue[] | Promise<CpuValue[]>;
   }
 
   runSync(bindings: RunBindings): HostTensor[] {
-    const steps = this.#execute(bindings);
-    const first = steps.next();
-    if (first.done) return first.value;
-    // The function's own failure has nobody left to hear of it.
-    first.value.promise.catch(() => {});
-    steps.throw(asyncHostError(first.value.step));
-    throw new InternalError('a run went on after its end');
+    return this.#startSync(bindings, false) as HostTensor[];
+  }
+
+  keepSync(bindings: RunBindings): DeviceValue[] {
+    return this.#startSync(bindings, true) as CpuValue[];
   }
 
   stats(): ExecutableStats {
@@ -154,10 +163,28 @@ export class CpuExecutable implements Executable {
     this.#storage.dispose();
   }
 
-  async #finish(steps: Steps, first: Waiting): Promise<HostTensor[]> {
+  #start(bindings: RunBindings, keep: boolean): Results | Promise<Results> {
+    if (this.#direct) return this.#runDirect(bindings, keep);
+    const steps = this.#execute(bindings, keep);
+    const first = steps.next();
+    return first.done ? first.value : this.#finish(steps, first.value);
+  }
+
+  #startSync(bindings: RunBindings, keep: boolean): Results {
+    if (this.#direct) return this.#runDirect(bindings, keep);
+    const steps = this.#execute(bindings, keep);
+    const first = steps.next();
+    if (first.done) return first.value;
+    // The function's own failure has nobody left to hear of it.
+    first.value.promise.catch(() => {});
+    steps.throw(asyncHostError(first.value.step));
+    throw new InternalError('a run went on after its end');
+  }
+
+  async #finish(steps: Steps, first: Waiting): Promise<Results> {
     let waiting = first;
     for (;;) {
-      let next: IteratorResult<Waiting, HostTensor[]>;
+      let next: IteratorResult<Waiting, Results>;
       try {
         next = steps.next(await waiting.promise);
       } catch (error) {
@@ -168,12 +195,25 @@ export class CpuExecutable implements Executable {
     }
   }
 
+  #runDirect(bindings: RunBindings, keep: boolean): Results {
+    const run = this.#begin(bindings, keep);
+    let done = false;
+    try {
+      for (let i = 0; i < this.#entries.length; i++) this.#device(this.#entries[i], run);
+      const results = this.#results(run);
+      done = true;
+      return results;
+    } finally {
+      this.#end(run, done);
+    }
+  }
+
   /** A run; yields where it must wait for a host function, and gets what that gave. */
-  *#execute(bindings: RunBindings): Steps {
-    if (this.#disposed) throw new StateError('run/disposed', 'the executable is disposed.');
-    if (this.#run) throw this.#busy('run');
+  *#execute(bindings: RunBindings, keep: boolean): Steps {
     const storage = this.#storage;
-    const run = this.#begin(bindings);
+    const held = bindings.feeds.filter((v) => v instanceof CpuValue);
+    const run = this.#begin(bindings, keep);
+    for (const value of held) value.retain();
     let done = false;
     try {
       let entry = 0;
@@ -189,51 +229,72 @@ export class CpuExecutable implements Executable {
         step.outputs.forEach(({ view }, i) => storage.write(view, values[i], step.node));
         this.#throwIfEnded(this.#poll(), run);
       }
-      const results = this.#plan.results.map(({ view, type }) => storage.read(view, type));
-      run.writes.commit();
+      const results = this.#results(run);
       done = true;
       return results;
     } finally {
-      if (!done) run.writes.undo();
-      this.#parts.regions.give(run.region);
-      this.#run = undefined;
+      for (const value of held) value.release();
+      this.#end(run, done);
     }
   }
 
-  #begin(bindings: RunBindings): Run {
+  #results({ kept }: Run): Results {
+    return kept ? this.#frame.takeKept(kept) : this.#frame.read();
+  }
+
+  #end(run: Run, done: boolean): void {
+    if (done) {
+      run.writes?.commit();
+      if (run.started !== 0) this.#learnTime(run);
+    } else {
+      run.writes?.undo();
+      if (run.kept) this.#frame.freeKept(run.kept);
+    }
+    this.#parts.regions.give(run.region);
+    this.#run = undefined;
+  }
+
+  #begin(bindings: RunBindings, keep: boolean): Run {
+    if (this.#disposed) throw new StateError('run/disposed', 'the executable is disposed.');
+    if (this.#run) throw this.#busy('run');
     const plan = this.#plan;
-    const { memory, regions, variables } = this.#parts;
+    const { regions, variables, threads } = this.#parts;
     for (const name of plan.reads) variables.get(name);
     const layout = this.#layouts.get(bindings.sizes);
-    const started = performance.now();
     const region = regions.take(layout.regionBytes);
     let writes: WriteSet | undefined;
+    let kept: number[] | undefined;
     try {
-      writes = variables.begin(this.#writeRequests(bindings, layout));
-      this.#storage.bind(
+      // All that may make the memory grow comes before the frame takes views of it.
+      if (this.#written.length > 0) writes = variables.begin(this.#writeRequests(bindings, layout));
+      if (keep) kept = this.#frame.reserveKept(layout);
+      this.#frame.bind(
         bindings,
         layout,
         region,
-        (name) => (writes as WriteSet).address(name) ?? variables.get(name).address,
+        (name) => writes?.address(name) ?? variables.get(name).address,
       );
-      plan.feeds.forEach((feed, i) => {
-        const { data } = bindings.feeds[i];
-        invariant(
-          data.length === layout.elements[feed.buffer],
-          `feed "${feed.name}" has ${data.length} elements, not ${layout.elements[feed.buffer]}`,
-        );
-        const address = region.address + layout.offsets[feed.buffer];
-        memory.write(plan.buffers[feed.buffer].dtype, address, data);
-      });
-      const run = { bindings, layout, region, writes, started };
+      if (kept) this.#frame.bindKept(kept);
+      const run: Run = { bindings, layout, region, writes, kept, started: 0 };
       this.#run = run;
-      this.#arenaBytes = Math.max(this.#arenaBytes, layout.arenaBytes);
-      this.#arenaLowerBound = Math.max(this.#arenaLowerBound, layout.arenaLowerBound);
-      this.#throwIfEnded(this.#poll(), run);
-      this.#parts.threads?.wake(this.#id, this.#estimate(layout));
+      if (layout.arenaBytes > this.#arenaBytes) this.#arenaBytes = layout.arenaBytes;
+      if (layout.arenaLowerBound > this.#arenaLowerBound) {
+        this.#arenaLowerBound = layout.arenaLowerBound;
+      }
+      if (bindings.deadline !== undefined || bindings.signal !== undefined) {
+        this.#throwIfEnded(this.#poll(), run);
+      }
+      if (threads) {
+        const work = this.#estimate(layout);
+        if (work >= WORTH_WAKING_NS) {
+          run.started ||= performance.now();
+          threads.wake(this.#id, work);
+        }
+      }
       return run;
     } catch (error) {
       writes?.undo();
+      if (kept) this.#frame.freeKept(kept);
       regions.give(region);
       this.#run = undefined;
       throw error;
@@ -293,14 +354,22 @@ export class CpuExecutable implements Executable {
 
   /** Called by the entry now and then. */
   #poll(): number {
-    if (!this.#run) return STATUS.ok;
-    const { bindings, started } = this.#run;
+    const run = this.#run;
+    if (!run) return STATUS.ok;
+    const { bindings } = run;
     if (bindings.signal?.aborted) return STATUS.aborted;
     const now = performance.now();
+    if (run.started === 0) run.started = now;
     if (bindings.deadline !== undefined && now > bindings.deadline) return STATUS.timeout;
     // A run that has taken long is going to go on: that may be worth waking the threads for.
-    this.#parts.threads?.wakeIfMissed(this.#id, (now - started) * 1e6);
+    this.#parts.threads?.wakeIfMissed(this.#id, (now - run.started) * 1e6);
     return STATUS.ok;
+  }
+
+  /** What a run has taken tells more than an estimate of its operations. */
+  #learnTime({ layout, started }: Run): void {
+    const took = (performance.now() - started) * 1e6;
+    if (took < this.#estimate(layout)) this.#times.set(layout, took);
   }
 
   #estimate(layout: Layout): number {
@@ -324,7 +393,8 @@ interface Waiting {
   readonly step: HostStep;
   readonly promise: Promise<HostTensor[]>;
 }
-type Steps = Generator<Waiting, HostTensor[], HostTensor[]>;
+type Results = HostTensor[] | CpuValue[];
+type Steps = Generator<Waiting, Results, HostTensor[]>;
 
 function startValue(plan: Plan, bindings: RunBindings, id: string): number {
   const i = plan.startSyms.findIndex(({ sym }) => sym.id === id);

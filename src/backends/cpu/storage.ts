@@ -1,6 +1,6 @@
 // The storage of one executable: its parameter block, constants and tapes, and the reading and
-// writing of values through the addresses in the block. Invariant: between runs nothing in the block
-// is trusted but the addresses of constants and the addresses and capacities of tapes.
+// writing of values through the addresses in the block. What stays in the block from one run to the
+// next is the frame's to know (see `frame.ts`); constants and tapes keep their addresses here.
 
 import { type BlockLayout, layoutBlock, NO_FAIL } from '../../codegen/wasm/block.ts';
 import { type Dim, evalDim } from '../../core/dim.ts';
@@ -9,7 +9,6 @@ import { invariant, OutOfMemoryError } from '../../core/error.ts';
 import { type DataOf, type HostTensor, NDArray, sizeOf } from '../../core/ndarray.ts';
 import type { TensorType } from '../../core/type.ts';
 import { type BufferView, type Plan, RUN_SYM } from '../../plan/types.ts';
-import type { RunBindings } from '../backend.ts';
 import type { Layout, RunRegion } from './arena.ts';
 import type { DeviceMemory } from './memory.ts';
 
@@ -27,6 +26,11 @@ export class PlanStorage {
   readonly #memory: DeviceMemory;
   readonly #consts: number[] = [];
   readonly #tapes = new Map<number, Tape>();
+  /** Words of the run's number, and of symbols that the run itself binds. */
+  readonly #runWord: number;
+  readonly #late: readonly number[];
+  #view: Int32Array = new Int32Array(0);
+  #epoch = -1;
 
   constructor(plan: Plan, memory: DeviceMemory) {
     this.#plan = plan;
@@ -34,6 +38,9 @@ export class PlanStorage {
     this.words = layoutBlock(plan);
     this.block = memory.alloc(4 * this.words.words, 'a parameter block');
     memory.words(this.block, this.words.words).fill(0);
+    this.#runWord = this.words.sym(RUN_SYM);
+    const early = new Set([RUN_SYM, ...plan.startSyms.map(({ sym }) => sym.id)]);
+    this.#late = [...this.words.syms].filter(([id]) => !early.has(id)).map(([, word]) => word);
     for (const b of plan.buffers) {
       if (b.kind === 'tape') this.#tapes.set(b.id, { address: 0, capacity: 0 });
       if (b.kind !== 'const' || b.data === undefined) continue;
@@ -62,25 +69,30 @@ export class PlanStorage {
     this.#memory.free(this.block);
   }
 
-  /** Fills in the parameter block for a run. */
-  bind(
-    bindings: RunBindings,
-    layout: Layout,
-    region: RunRegion,
-    variable: (name: string) => number,
-  ): void {
-    const words = this.#memory.words(this.block, this.words.words);
-    words[this.words.fail] = NO_FAIL;
-    for (const word of this.words.syms.values()) words[word] = 0;
-    words[this.words.sym(RUN_SYM)] = bindings.run;
+  /** Writes the values of the start symbols, in order. */
+  bindSizes(sizes: readonly number[]): void {
     this.#plan.startSyms.forEach(({ sym }, i) => {
-      words[this.words.sym(sym.id)] = bindings.sizes[i];
+      this.#set(this.words.sym(sym.id), sizes[i]);
     });
-    for (const b of this.#plan.buffers) {
-      const word = this.words.buffer(b.id);
-      if (b.kind === 'variable') words[word] = variable(b.variable as string);
-      else if (layout.offsets[b.id] >= 0) words[word] = region.address + layout.offsets[b.id];
+  }
+
+  /** Writes the addresses of the buffers that stand in a run's region. */
+  bindArena(layout: Layout, region: RunRegion): void {
+    for (const { id } of this.#plan.buffers) {
+      if (layout.offsets[id] >= 0) this.setAddress(id, region.address + layout.offsets[id]);
     }
+  }
+
+  /** Clears what the run before has left: failed checks, and sizes that a run binds itself. */
+  beginRun(run: number): void {
+    const words = this.#words();
+    words[this.words.fail] = NO_FAIL;
+    words[this.#runWord] = run;
+    for (let i = 0; i < this.#late.length; i++) words[this.#late[i]] = 0;
+  }
+
+  setAddress(buffer: number, address: number): void {
+    this.#set(this.words.buffer(buffer), address);
   }
 
   /** Makes a tape hold more elements, keeping what it holds. */
@@ -111,10 +123,15 @@ export class PlanStorage {
 
   /** A copy of the value that a view holds. */
   read(view: BufferView, type: TensorType): NDArray {
-    invariant(type.shape, 'a value has no rank');
-    const shape = type.shape.map((d) => this.#eval(d));
-    const data = this.#memory.read(type.dtype, this.#address(view), sizeOf(shape));
+    const shape = this.shape(type);
+    const data = this.#memory.read(type.dtype, this.address(view), sizeOf(shape));
     return new NDArray(type.dtype, shape, data as DataOf['float32']);
+  }
+
+  /** The shape that a type has in this run, frozen. */
+  shape(type: TensorType): readonly number[] {
+    invariant(type.shape, 'a value has no rank');
+    return Object.freeze(type.shape.map((d) => this.#eval(d)));
   }
 
   /** Writes an output of the host step of a node. */
@@ -126,7 +143,7 @@ export class PlanStorage {
     } else {
       invariant(end <= this.#eval(elements), `an output of "${node}" exceeds its buffer`);
     }
-    this.#memory.write(dtype, this.#address(view), data);
+    this.#memory.write(dtype, this.address(view), data);
   }
 
   /** The value of a symbol in this run, if the plan binds it. */
@@ -135,9 +152,10 @@ export class PlanStorage {
     return word === undefined ? undefined : this.#get(word);
   }
 
-  #address({ buffer, offset }: BufferView): number {
+  /** Where a view begins in this run. */
+  address({ buffer, offset }: BufferView): number {
     const base = this.#get(this.words.buffer(buffer)) >>> 0;
-    return base + this.#eval(offset) * this.#bytesOf(buffer);
+    return offset === 0 ? base : base + this.#eval(offset) * this.#bytesOf(buffer);
   }
 
   #bytesOf(buffer: number): number {
@@ -149,10 +167,19 @@ export class PlanStorage {
   }
 
   #get(word: number): number {
-    return this.#memory.words(this.block, this.words.words)[word];
+    return this.#words()[word];
   }
 
   #set(word: number, value: number): void {
-    this.#memory.words(this.block, this.words.words)[word] = value;
+    this.#words()[word] = value;
+  }
+
+  /** The block in place; the view is kept until the memory grows. */
+  #words(): Int32Array {
+    if (this.#epoch !== this.#memory.epoch) {
+      this.#view = this.#memory.words(this.block, this.words.words);
+      this.#epoch = this.#memory.epoch;
+    }
+    return this.#view;
   }
 }

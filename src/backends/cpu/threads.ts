@@ -12,8 +12,15 @@ import type { DeviceMemory } from './memory.ts';
 const SPINS = 100_000;
 /** How long a worker without work stays awake. */
 const AWAKE_MS = 10;
-/** Shorter runs are over before a sleeping worker is awake. */
-const WORTH_WAKING_NS = 100_000;
+/** Shorter runs gain nothing from threads that sleep. */
+export const WORTH_WAKING_NS = 100_000;
+/**
+ * A run alone must be as long as this: a worker that wakes is often put on the caller's core, which
+ * costs a short run more than it gains. Shorter runs wake them when they come in a row.
+ */
+const LONG_RUN_NS = 3_000_000;
+/** Runs that begin so soon after the one before are in a row. */
+const IN_A_ROW_MS = 5;
 /** The longest that ending waits for tiles in progress. */
 const HALT_MS = 1000;
 
@@ -79,6 +86,13 @@ export function threadsSupported(): boolean {
   return typeof SharedArrayBuffer === 'function' && nodeThreads() !== undefined;
 }
 
+/** As many threads as the machine has cores for this process, where there can be any. */
+export function defaultThreads(): number {
+  if (!threadsSupported()) return 1;
+  const os = globalThis.process?.getBuiltinModule?.('node:os');
+  return Math.max(1, os?.availableParallelism() ?? 1);
+}
+
 interface Thread {
   readonly worker: Worker;
   readonly port: MessagePort;
@@ -91,7 +105,9 @@ export class ThreadPool {
   readonly #count: number;
   readonly #modules = new Map<number, WebAssembly.Module>();
   #threads: Thread[] = [];
+  #view: Int32Array | undefined;
   #halted = false;
+  #lastRun = Number.NEGATIVE_INFINITY;
 
   constructor(memory: DeviceMemory, control: number, count: number) {
     this.#memory = memory;
@@ -112,20 +128,26 @@ export class ThreadPool {
   /** Says that a module has so many nanoseconds of work: starts or wakes the threads if that pays. */
   wake(id: number, nanoseconds: number): void {
     if (nanoseconds < WORTH_WAKING_NS || this.#halted) return;
+    const words = this.#words();
+    if (this.#threads.length > 0 && Atomics.load(words, CONTROL.awake) >= this.#count) return;
+    if (nanoseconds < LONG_RUN_NS) {
+      const now = performance.now();
+      const isAlone = now - this.#lastRun > IN_A_ROW_MS;
+      this.#lastRun = now;
+      if (isAlone) return;
+    }
     // The first run worth it starts the workers: short sessions never pay for them.
     if (this.#threads.length === 0) this.#start();
-    const words = this.#words();
-    if (Atomics.load(words, CONTROL.awake) >= this.#count) return;
     // Threads look for the module of the current job; between jobs this one is the best guess.
     Atomics.store(words, CONTROL.module, id);
     Atomics.add(words, CONTROL.wake, 1);
     Atomics.notify(words, CONTROL.wake);
   }
 
-  /** Wakes the threads if the run had jobs for them while they slept. */
+  /** Wakes the threads if a run that has taken so long had jobs for them while they slept. */
   wakeIfMissed(id: number, nanoseconds: number): void {
     const words = this.#words();
-    if (words[CONTROL.missed] === 0) return;
+    if (words[CONTROL.missed] === 0 || nanoseconds < LONG_RUN_NS) return;
     words[CONTROL.missed] = 0;
     this.wake(id, nanoseconds);
   }
@@ -183,7 +205,9 @@ export class ThreadPool {
     }
   }
 
+  /** Shared memory that has grown leaves old views valid. */
   #words(): Int32Array {
-    return this.#memory.words(this.#control, CONTROL.words);
+    this.#view ??= this.#memory.words(this.#control, CONTROL.words);
+    return this.#view;
   }
 }

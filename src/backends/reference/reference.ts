@@ -5,8 +5,16 @@ import { InternalError, UnsupportedError } from '../../core/error.ts';
 import type { HostTensor } from '../../core/ndarray.ts';
 import type { Node } from '../../graph/func.ts';
 import type { Plan } from '../../plan/types.ts';
-import type { Backend, Device, DeviceOptions, Executable, RunBindings } from '../backend.ts';
+import type {
+  Backend,
+  Device,
+  DeviceOptions,
+  DeviceValue,
+  Executable,
+  RunBindings,
+} from '../backend.ts';
 import { checkedResults, hostArguments } from '../host-call.ts';
+import { copyOf, HostValue, hostFeeds } from '../host-value.ts';
 import { evaluateFunc, type Run } from './evaluate.ts';
 
 class ReferenceDevice implements Device {
@@ -30,6 +38,8 @@ class ReferenceDevice implements Device {
     return {
       run: (bindings) => this.run(plan, bindings),
       runSync: (bindings) => this.run(plan, bindings),
+      keep: (bindings) => this.run(plan, bindings).map((v) => new HostValue(v)),
+      keepSync: (bindings) => this.run(plan, bindings).map((v) => new HostValue(v)),
       stats: () => stats,
       dispose: () => undefined,
     };
@@ -40,9 +50,13 @@ class ReferenceDevice implements Device {
     const variables = new Map(this.variables);
     const sizes = new Map(plan.startSyms.map((s, i) => [s.sym.id, bindings.sizes[i]]));
     const run: Run = { variables, sizes, bindings, exact: this.exact, host: callHostNode };
-    const results = evaluateFunc(plan.func, bindings.feeds, run, 0);
+    const results = evaluateFunc(plan.func, hostFeeds(bindings), run, 0);
     this.variables = variables;
-    return results.map((r) => ({ ...r, data: r.data.slice() }));
+    return results.map(copyOf);
+  }
+
+  put(value: HostTensor): DeviceValue {
+    return new HostValue(copyOf(value));
   }
 
   hasVariable(name: string): boolean {
@@ -51,11 +65,11 @@ class ReferenceDevice implements Device {
 
   readVariable(name: string): HostTensor | undefined {
     const v = this.variables.get(name);
-    return v && { ...v, data: v.data.slice() };
+    return v && copyOf(v);
   }
 
   writeVariable(name: string, value: HostTensor): void {
-    this.variables.set(name, { ...value, data: value.data.slice() });
+    this.variables.set(name, copyOf(value));
   }
 
   close(): void {

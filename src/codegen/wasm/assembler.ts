@@ -3,6 +3,7 @@
 // it is appended, so what a builder holds can always be encoded once its blocks are closed.
 
 import { InternalError } from '../../core/error.ts';
+import { ByteWriter } from './bytes.ts';
 import type { Opcode, ValType } from './opcodes.ts';
 import { EMPTY_BLOCK, OPCODES, VALTYPE_CODE } from './opcodes.ts';
 import type { FunctionImport, GlobalEntry, Instruction, MemoryImport } from './wat.ts';
@@ -27,6 +28,7 @@ interface Scope {
 
 const BLOCK_CODES = new Set([EMPTY_BLOCK, ...Object.values(VALTYPE_CODE)]);
 const U32_MAX = 2 ** 32 - 1;
+const NO_IMMEDIATES: readonly number[] = Object.freeze([]);
 
 /** One function of a module, appended to instruction by instruction; {@link ModuleBuilder.func} makes it. */
 export class FunctionBuilder {
@@ -103,7 +105,7 @@ export class FunctionBuilder {
   op(name: string, ...imm: Immediate[]): this {
     const op = OPCODES.get(name);
     if (op === undefined) this.#fail(`unknown instruction "${name}"`);
-    const immediates = this.#normalize(op, imm);
+    const immediates = this.#usual(op, imm) ?? this.#normalize(op, imm);
     if (op.immediates === 'block') {
       this.#open.push(name);
     } else if (name === 'else') {
@@ -141,6 +143,25 @@ export class FunctionBuilder {
     return this.op('end');
   }
 
+  /**
+   * Takes over the locals and instructions of a function with the same parameters, perhaps of another
+   * module; `funcs` gives the indices here of the functions it calls.
+   */
+  copyBody(from: FunctionBuilder, funcs: ReadonlyMap<number, number>): void {
+    this.#locals.push(...from.#locals);
+    for (const [index, name] of from.#localNames) this.#localNames.set(index, name);
+    for (const instruction of from.#instructions) {
+      const { op, immediates } = instruction;
+      if (op.immediates !== 'func') {
+        this.#instructions.push(instruction);
+        continue;
+      }
+      const index = funcs.get(Number(immediates[0]));
+      if (index === undefined) this.#fail(`the copied body calls function ${immediates[0]}`);
+      this.#instructions.push({ op, immediates: [index] });
+    }
+  }
+
   /** Throws unless every block is closed. */
   checkComplete(): void {
     if (this.#open.length > 0) {
@@ -150,6 +171,16 @@ export class FunctionBuilder {
 
   #fail(problem: string): never {
     throw new InternalError(`wasm function "${this.name}": ${problem}`);
+  }
+
+  /** The most frequent immediates, checked at once; undefined where more is to be looked at. */
+  #usual(op: Opcode, imm: readonly Immediate[]): readonly number[] | undefined {
+    if (op.immediates === 'none') return imm.length === 0 ? NO_IMMEDIATES : undefined;
+    const first = imm[0];
+    if (imm.length !== 1 || typeof first !== 'number' || !Number.isInteger(first)) return undefined;
+    if (op.immediates === 'i32') return first === (first | 0) ? [first] : undefined;
+    if (op.immediates !== 'local' || first < 0) return undefined;
+    return first < this.params.length + this.#locals.length ? [first] : undefined;
   }
 
   /** Checks the immediates of an instruction and returns them as {@link Instruction} has them. */
@@ -477,7 +508,8 @@ function writeBody(out: ByteWriter, { locals, instructions }: FunctionBuilder): 
 }
 
 function writeInstruction(out: ByteWriter, { op, immediates }: Instruction): void {
-  out.bytes(op.bytes);
+  if (op.bytes.length === 1) out.byte(op.bytes[0]);
+  else out.bytes(op.bytes);
   const first = immediates[0] ?? 0;
   switch (op.immediates) {
     case 'none':
@@ -502,7 +534,8 @@ function writeInstruction(out: ByteWriter, { op, immediates }: Instruction): voi
       break;
     case 'i32':
     case 'i64':
-      out.signed(BigInt(first));
+      if (typeof first === 'number') out.signed32(first);
+      else out.signed(first);
       break;
     case 'f32':
       out.littleEndian(BigInt(first), 4);
@@ -516,75 +549,5 @@ function writeInstruction(out: ByteWriter, { op, immediates }: Instruction): voi
     case 'v128':
       out.bytes(immediates.map(Number));
       break;
-  }
-}
-
-/** A growing byte buffer with the number formats of WebAssembly. */
-class ByteWriter {
-  #buffer = new Uint8Array(1024);
-  #length = 0;
-
-  byte(value: number): this {
-    this.#reserve(1);
-    this.#buffer[this.#length++] = value;
-    return this;
-  }
-
-  bytes(values: ArrayLike<number>): this {
-    this.#reserve(values.length);
-    this.#buffer.set(values, this.#length);
-    this.#length += values.length;
-    return this;
-  }
-
-  /** Unsigned LEB128. */
-  u32(value: number): this {
-    let rest = value;
-    while (rest >= 0x80) {
-      this.byte((rest % 0x80) | 0x80);
-      rest = Math.floor(rest / 0x80);
-    }
-    return this.byte(rest);
-  }
-
-  /** Signed LEB128. */
-  signed(value: bigint): this {
-    let rest = value;
-    while (rest < -64n || rest > 63n) {
-      this.byte(Number(rest & 0x7fn) | 0x80);
-      rest >>= 7n;
-    }
-    return this.byte(Number(rest & 0x7fn));
-  }
-
-  littleEndian(bits: bigint, size: number): this {
-    for (let i = 0; i < size; i++) this.byte(Number((bits >> BigInt(8 * i)) & 0xffn));
-    return this;
-  }
-
-  /** A string as its UTF-8 length and bytes. */
-  name(text: string): this {
-    const encoded = new TextEncoder().encode(text);
-    return this.u32(encoded.length).bytes(encoded);
-  }
-
-  /** What `write` appends, after its length. */
-  sized(write: () => void): this {
-    const start = this.#length;
-    write();
-    const content = this.#buffer.slice(start, this.#length);
-    this.#length = start;
-    return this.u32(content.length).bytes(content);
-  }
-
-  toBytes(): Uint8Array<ArrayBuffer> {
-    return this.#buffer.slice(0, this.#length);
-  }
-
-  #reserve(count: number): void {
-    if (this.#length + count <= this.#buffer.length) return;
-    const grown = new Uint8Array(Math.max(2 * this.#buffer.length, this.#length + count));
-    grown.set(this.#buffer.subarray(0, this.#length));
-    this.#buffer = grown;
   }
 }

@@ -10,7 +10,7 @@ export type PushSym = (f: FunctionBuilder, id: string) => void;
 /** Emits dims into functions of one module. */
 export class DimEmitter {
   readonly #module: ModuleBuilder;
-  readonly #helpers = new Map<DimFn, number>();
+  readonly #helpers = new Map<Exclude<DimFn, 'ne1'>, number>();
 
   constructor(module: ModuleBuilder) {
     this.#module = module;
@@ -52,7 +52,13 @@ export class DimEmitter {
 
   /** Calls the helper of a function of dims on the two values on the stack. */
   pushCall(f: FunctionBuilder, fn: Exclude<DimFn, 'ne1'>): void {
-    f.op('call', this.#helper(fn));
+    f.op('call', this.helper(fn));
+  }
+
+  /** The function of dims whose helper has an index in the module. */
+  helperAt(index: number): Exclude<DimFn, 'ne1'> | undefined {
+    for (const [fn, at] of this.#helpers) if (at === index) return fn;
+    return undefined;
   }
 
   #atom(f: FunctionBuilder, atom: Atom, sym: PushSym): void {
@@ -62,10 +68,11 @@ export class DimEmitter {
     }
     for (const arg of atom.args) this.push(f, arg, sym);
     if (atom.fn === 'ne1') f.op('i32.const', 1).op('i32.ne');
-    else f.op('call', this.#helper(atom.fn));
+    else f.op('call', this.helper(atom.fn));
   }
 
-  #helper(fn: Exclude<DimFn, 'ne1'>): number {
+  /** The index of the helper of a function of dims. */
+  helper(fn: Exclude<DimFn, 'ne1'>): number {
     const old = this.#helpers.get(fn);
     if (old !== undefined) return old;
     const f = this.#module.func(`dim_${fn}`, ['i32', 'i32'], ['i32'], { paramNames: ['a', 'b'] });

@@ -58,7 +58,8 @@ export function emitKernel(
 
 const dimEmitters = new WeakMap<ModuleBuilder, DimEmitter>();
 
-function dimEmitter(module: ModuleBuilder): DimEmitter {
+/** The emitter of sizes that the kernels of a module share. */
+export function dimEmitter(module: ModuleBuilder): DimEmitter {
   const old = dimEmitters.get(module);
   if (old) return old;
   const made = new DimEmitter(module);
@@ -157,7 +158,8 @@ class KernelEmitter {
 
   /** What stays known while statements with such effects run again and again. */
   private surviving(effects: Effects): Known {
-    const exprs = new Map([...this.known.exprs].filter(([e]) => isUntouched(e, effects)));
+    const exprs = new Map<Expr, number>();
+    for (const [e, local] of this.known.exprs) if (isUntouched(e, effects)) exprs.set(e, local);
     return { exprs, dims: new Map(this.known.dims), pointers: new Map(this.known.pointers) };
   }
 
@@ -245,7 +247,7 @@ class KernelEmitter {
   }
 
   private forget(effects: Effects): void {
-    for (const e of [...this.known.exprs.keys()]) {
+    for (const e of this.known.exprs.keys()) {
       if (!isUntouched(e, effects)) this.known.exprs.delete(e);
     }
   }

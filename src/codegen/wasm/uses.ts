@@ -1,7 +1,7 @@
 // What statements define, change and read: the facts that decide what may be computed earlier, kept, or
 // shared. Conservative: a store to a buffer changes all of its elements.
 
-import { type Dim, type DimExpr, subDim, symsOf } from '../../core/dim.ts';
+import { type Dim, type DimExpr, pickTerms, subDim, symsOf } from '../../core/dim.ts';
 import { argsOf, type Expr } from '../../kernel/expr.ts';
 import type { Stmt } from '../../kernel/ir.ts';
 import { blocksOf, exprsOf, walkStmts } from '../../kernel/rewrite.ts';
@@ -39,8 +39,16 @@ export interface Reads {
 const EMPTY: ReadonlySet<string> = new Set();
 const readsCache = new WeakMap<Expr, Reads>();
 
+const namesCache = new WeakMap<DimExpr, ReadonlySet<string>>();
+
 function dimNames(d: Dim): ReadonlySet<string> {
-  return typeof d === 'number' ? EMPTY : new Set(symsOf(d).keys());
+  if (typeof d === 'number') return EMPTY;
+  let names = namesCache.get(d);
+  if (!names) {
+    names = new Set(symsOf(d).keys());
+    namesCache.set(d, names);
+  }
+  return names;
 }
 
 function union(a: ReadonlySet<string>, b: ReadonlySet<string>): ReadonlySet<string> {
@@ -119,12 +127,11 @@ export function isWorkDim(d: Dim): boolean {
 
 /** The sum of the terms that mention none of the names. */
 export function fixedPart(d: DimExpr, names: ReadonlySet<string>): Dim {
-  let out: Dim = d;
-  for (const t of d.terms) {
-    const single: DimExpr = { key: '', terms: [t] };
-    if (!isFixed(single, names)) out = subDim(out, single);
-  }
-  return out;
+  return pickTerms(d, (t) =>
+    t.atoms.every((a) =>
+      a.kind === 'sym' ? !names.has(a.id) : a.args.every((x) => isFixed(x, names)),
+    ),
+  );
 }
 
 /** A dim as what varies and a constant. */

@@ -1,0 +1,108 @@
+// Kernels compiled once per process: equal kernels of any plan and session share the scheduled form
+// and the instructions. Invariant: what is kept mentions no module: calls are kept by what they call,
+// and code that calls anything but the known helpers is not kept.
+
+import type { FunctionBuilder, ModuleBuilder } from '../../codegen/wasm/assembler.ts';
+import type { KernelCompiler } from '../../codegen/wasm/entry.ts';
+import { dimEmitter } from '../../codegen/wasm/kernel.ts';
+import type { DimFn } from '../../core/dim.ts';
+import type { Kernel, TiledKernel } from '../../kernel/ir.ts';
+import { printKernel } from '../../kernel/print.ts';
+
+/** Kernels kept; the least recently used are forgotten. */
+const MAX_KERNELS = 512;
+
+type Helper = 'fail' | Exclude<DimFn, 'ne1'>;
+
+interface Code {
+  readonly func: FunctionBuilder;
+  readonly calls: ReadonlyMap<number, Helper>;
+  readonly scratchBytes: number;
+}
+
+interface Entry {
+  readonly tiled: TiledKernel;
+  code: Code | undefined;
+}
+
+/** How many kernels a session's plans had, and how many of them were known. */
+export interface KernelCounts {
+  compiled: number;
+  shared: number;
+}
+
+const entries = new Map<string, Entry>();
+const entryOf = new WeakMap<TiledKernel, Entry>();
+
+/** A compiler that compiles equal kernels once, and counts for one session. */
+export function sharedKernels(base: KernelCompiler, counts: KernelCounts): KernelCompiler {
+  return {
+    schedule(kernel) {
+      const entry = find(kernel, base);
+      return entry.tiled;
+    },
+    emit(module, tiled, env) {
+      const entry = entryOf.get(tiled);
+      const code = entry?.code;
+      if (code) {
+        counts.shared++;
+        return { func: copy(module, code, env), scratchBytes: code.scratchBytes };
+      }
+      counts.compiled++;
+      const made = base.emit(module, tiled, env);
+      const calls = callsOf(module, made.func, env.fail);
+      if (entry && calls) entry.code = { ...made, calls };
+      return made;
+    },
+  };
+}
+
+function find(kernel: Kernel, base: KernelCompiler): Entry {
+  const key = printKernel(kernel);
+  let entry = entries.get(key);
+  if (entry) entries.delete(key);
+  else {
+    entry = { tiled: base.schedule(kernel), code: undefined };
+    entryOf.set(entry.tiled, entry);
+  }
+  entries.set(key, entry);
+  if (entries.size > MAX_KERNELS) {
+    for (const oldest of entries.keys()) {
+      entries.delete(oldest);
+      break;
+    }
+  }
+  return entry;
+}
+
+/** What the calls of a function lead to, by index; undefined where one leads elsewhere. */
+function callsOf(
+  module: ModuleBuilder,
+  func: FunctionBuilder,
+  fail: number,
+): ReadonlyMap<number, Helper> | undefined {
+  const calls = new Map<number, Helper>();
+  for (const { op, immediates } of func.instructions) {
+    if (op.immediates === 'global') return undefined;
+    if (op.immediates !== 'func') continue;
+    const index = Number(immediates[0]);
+    const helper = index === fail ? 'fail' : dimEmitter(module).helperAt(index);
+    if (helper === undefined) return undefined;
+    calls.set(index, helper);
+  }
+  return calls;
+}
+
+function copy(
+  module: ModuleBuilder,
+  { func, calls }: Code,
+  env: { readonly fail: number; readonly name: string },
+): FunctionBuilder {
+  const to = new Map<number, number>();
+  for (const [index, helper] of calls) {
+    to.set(index, helper === 'fail' ? env.fail : dimEmitter(module).helper(helper));
+  }
+  const made = module.func(env.name, [...func.params], [...func.results]);
+  made.copyBody(func, to);
+  return made;
+}

@@ -1,0 +1,83 @@
+// The bytes of a WebAssembly module as they are written: a buffer that grows, and the number formats.
+
+const ENCODER = new TextEncoder();
+
+/** A growing byte buffer with the number formats of WebAssembly. */
+export class ByteWriter {
+  #buffer = new Uint8Array(1024);
+  #length = 0;
+
+  byte(value: number): this {
+    if (this.#length === this.#buffer.length) this.#reserve(1);
+    this.#buffer[this.#length++] = value;
+    return this;
+  }
+
+  bytes(values: ArrayLike<number>): this {
+    this.#reserve(values.length);
+    this.#buffer.set(values, this.#length);
+    this.#length += values.length;
+    return this;
+  }
+
+  /** Unsigned LEB128. */
+  u32(value: number): this {
+    let rest = value;
+    while (rest >= 0x80) {
+      this.byte((rest % 0x80) | 0x80);
+      rest = Math.floor(rest / 0x80);
+    }
+    return this.byte(rest);
+  }
+
+  /** Signed LEB128 of a number of 32 bits. */
+  signed32(value: number): this {
+    let rest = value | 0;
+    while (rest < -64 || rest > 63) {
+      this.byte((rest & 0x7f) | 0x80);
+      rest >>= 7;
+    }
+    return this.byte(rest & 0x7f);
+  }
+
+  /** Signed LEB128. */
+  signed(value: bigint): this {
+    let rest = value;
+    while (rest < -64n || rest > 63n) {
+      this.byte(Number(rest & 0x7fn) | 0x80);
+      rest >>= 7n;
+    }
+    return this.byte(Number(rest & 0x7fn));
+  }
+
+  littleEndian(bits: bigint, size: number): this {
+    for (let i = 0; i < size; i++) this.byte(Number((bits >> BigInt(8 * i)) & 0xffn));
+    return this;
+  }
+
+  /** A string as its UTF-8 length and bytes. */
+  name(text: string): this {
+    const encoded = ENCODER.encode(text);
+    return this.u32(encoded.length).bytes(encoded);
+  }
+
+  /** What `write` appends, after its length. */
+  sized(write: () => void): this {
+    const start = this.#length;
+    write();
+    const content = this.#buffer.slice(start, this.#length);
+    this.#length = start;
+    return this.u32(content.length).bytes(content);
+  }
+
+  toBytes(): Uint8Array<ArrayBuffer> {
+    return this.#buffer.slice(0, this.#length);
+  }
+
+  #reserve(count: number): void {
+    if (this.#length + count <= this.#buffer.length) return;
+    const grown = new Uint8Array(Math.max(2 * this.#buffer.length, this.#length + count));
+    grown.set(this.#buffer.subarray(0, this.#length));
+    this.#buffer = grown;
+  }
+}
