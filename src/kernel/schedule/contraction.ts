@@ -193,7 +193,7 @@ function shaped(
   const inner = sums[sums.length - 1];
   const coef = (l: ForStmt): Dim | undefined =>
     left.op === 'load' ? splitAffine(left.index, l.axis.id)?.coef : undefined;
-  const long = sums.length === 1 || (typeof inner.end === 'number' && inner.end >= LONG_STRETCH);
+  const long = sums.length === 1 || typeof inner.end !== 'number' || inner.end >= LONG_STRETCH;
   if (coef(inner) === 1 && long && separable(left, rows, sums)) {
     const all = joinRows({ ...p, rows }, names);
     return { ...all, form: 'direct', outer: sums.slice(0, -1), sum: inner };
