@@ -20,6 +20,7 @@ import { InternalError, invariant } from '../core/error.ts';
 import { type Dims, linearIndex } from '../core/type.ts';
 import type { Func, Node, Ref } from '../graph/func.ts';
 import { type IndexContext, opRecord } from '../graph/op.ts';
+import { exprCost } from '../kernel/cost.ts';
 import {
   binary,
   compare,
@@ -43,7 +44,6 @@ import {
   traceViews,
   viewIndex,
 } from './access.ts';
-import { exprCost } from './cost.ts';
 import type { Group, Place } from './groups.ts';
 import { type BufferView, RUN_SYM } from './types.ts';
 

@@ -5,6 +5,7 @@ import { type Dim, dimOf, mentions, splitAffine } from '../core/dim.ts';
 import { linearIndex } from '../core/type.ts';
 import type { Func } from '../graph/func.ts';
 import { opRecord } from '../graph/op.ts';
+import { exprCost } from '../kernel/cost.ts';
 import { type Expr, letRef } from '../kernel/expr.ts';
 import {
   indexContext,
@@ -16,7 +17,6 @@ import {
   traceViews,
 } from './access.ts';
 import { type Analysis, isKnownSizes, liveOrder } from './analysis.ts';
-import { exprCost } from './cost.ts';
 import type { Group } from './groups.ts';
 
 /** A value cheaper than this (in additions) is recomputed by other kernels rather than stored. */

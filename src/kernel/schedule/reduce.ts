@@ -2,6 +2,7 @@
 // combined at the end; the turns that are left over update the scalar accumulator.
 // Invariant: only a loop with `combine` is split, and the split depends on nothing but its range.
 
+import { exprCost } from '../cost.ts';
 import { binary, constant, type Expr, extract, letRef, type ScalarType, varRef } from '../expr.ts';
 import type { Combine, ForStmt, Stmt } from '../ir.ts';
 import { mapExpr, mapStmtExprs, mapStmts, rebuild, walkExprs, walkStmts } from '../rewrite.ts';
@@ -70,13 +71,11 @@ export function accumulatorsOf(
 
 /** Cheap bodies leave the registers for more accumulators, which hide the latency of additions. */
 function unroll(body: readonly Stmt[], accumulators: number): number {
-  let ops = 0;
+  const values: Expr[] = [];
   walkStmts(body, (s) => {
-    if (s.kind !== 'let' && s.kind !== 'set') return;
-    walkExprs([s.value], (e) => {
-      if ('args' in e) ops++;
-    });
+    if (s.kind === 'let' || s.kind === 'set') values.push(s.value);
   });
+  const ops = exprCost(values);
   if (ops > 12 || accumulators > 2) return 1;
   return ops <= 4 && accumulators === 1 ? 4 : 2;
 }

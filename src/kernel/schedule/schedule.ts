@@ -11,14 +11,17 @@ import { scheduleColumns } from './columns.ts';
 import { scheduleContraction } from './contraction.ts';
 import { chunkingOf, emitGrid, planGrid } from './grid.ts';
 import { vectoriseInner } from './inner.ts';
+import { stashShared } from './stash.ts';
 import { TILE_WORK, tileGrid, turnsOf } from './tile.ts';
 
 /** Schedules a kernel for the CPU. */
-export function scheduleCpu(kernel: Kernel): TiledKernel {
-  const names = new Names(kernel);
+export function scheduleCpu(portable: Kernel): TiledKernel {
+  const names = new Names(portable);
   const tile = makeSym(names.fresh('tile'), 'tile');
-  const body = collapse(kernel.body, names);
-  const nest = gridOf(body);
+  const grid = gridOf(collapse(portable.body, names));
+  const { body, buffers } = stashShared(grid.body, portable.buffers);
+  const kernel = { ...portable, buffers };
+  const nest: Nest = { loops: grid.loops, body };
   if (nest.loops.length === 0) {
     return { ...kernel, body: vectoriseInner(body, names).stmts, tile, tiles: 1 };
   }

@@ -1,6 +1,6 @@
 // What an expression costs to compute, in additions: the one cost model of fusion and duplication.
 
-import { argsOf, type Expr } from '../kernel/expr.ts';
+import { argsOf, type Expr } from './expr.ts';
 
 const UNARY_COST: Readonly<Record<string, number>> = {
   exp: 12,
