@@ -12,6 +12,11 @@ export interface DeviceOptions {
   readonly threads?: number;
   /** Upper limit of device memory in bytes. */
   readonly memoryLimit?: number;
+  /**
+   * Cpu only: products and sums in one instruction, faster and rounded once. Used where the engine has
+   * it, unless this is `false`; `true` demands it.
+   */
+  readonly relaxedSimd?: boolean;
   /** Reference only: keep floats in float64 between ops (for finite differences). */
   readonly exact?: boolean;
 }

@@ -48,6 +48,12 @@ export interface SessionOptions {
   readonly threads?: number;
   /** Upper limit of device memory in bytes. */
   readonly memoryLimit?: number;
+  /**
+   * Relaxed SIMD of the cpu backend: sums of products faster, rounded once instead of twice. Used where
+   * the engine has it (Node 22, Chromium); `false` gives the bits that engines without it give, `true`
+   * demands it.
+   */
+  readonly relaxedSimd?: boolean;
   /** `false` gives every node a kernel and every value a buffer. */
   readonly fuse?: boolean;
   /** Names of passes to leave out: `stabilise`, `fold`, `simplify`, `cse`, `hoist`, `prune`. */
@@ -142,10 +148,11 @@ export class Session {
     this.graph = (options.graph ?? getDefaultGraph()).root;
     this.backend = options.backend ?? 'cpu';
     const backend = getBackend(this.backend);
-    const { threads, memoryLimit, exact } = options;
+    const { threads, memoryLimit, relaxedSimd, exact } = options;
     this.device = backend.open({
       ...(threads === undefined ? {} : { threads }),
       ...(memoryLimit === undefined ? {} : { memoryLimit }),
+      ...(relaxedSimd === undefined ? {} : { relaxedSimd }),
       ...(exact === undefined ? {} : { exact }),
     });
     this.sync = backend.capabilities.sync;

@@ -24,7 +24,11 @@ export function tiledBy(size: number): (kernel: Kernel) => TiledKernel {
   };
 }
 
-export const miniCompiler = (size: number): KernelCompiler => ({ schedule: tiledBy(size), emit });
+export const miniCompiler = (size: number): KernelCompiler => ({
+  name: `mini ${size}`,
+  schedule: tiledBy(size),
+  emit,
+});
 
 function emit(
   module: ModuleBuilder,

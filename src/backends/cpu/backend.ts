@@ -3,21 +3,39 @@
 
 import type { KernelCompiler } from '../../codegen/wasm/entry.ts';
 import { emitKernel } from '../../codegen/wasm/kernel.ts';
+import { relaxedSimdSupported } from '../../codegen/wasm/probe.ts';
+import { UnsupportedError } from '../../core/error.ts';
 import { scheduleCpu } from '../../kernel/schedule/schedule.ts';
 import type { Backend } from '../backend.ts';
 import { CpuDevice } from './device.ts';
 
-/** How this backend compiles kernels. Relaxed SIMD stays off: its bits differ between machines. */
-const COMPILER: KernelCompiler = {
-  schedule: scheduleCpu,
-  emit: (module, kernel, env) => emitKernel(module, kernel, { ...env, relaxed: false }),
-};
+/** How this backend compiles kernels. */
+function compiler(relaxed: boolean): KernelCompiler {
+  return {
+    name: relaxed ? 'relaxed simd' : 'simd',
+    schedule: scheduleCpu,
+    emit: (module, kernel, env) => emitKernel(module, kernel, { ...env, relaxed }),
+  };
+}
+
+/** Whether to use relaxed SIMD: as asked for, else wherever the engine has it. */
+function choose(wanted: boolean | undefined): boolean {
+  const there = wanted !== false && relaxedSimdSupported();
+  if (wanted && !there) {
+    throw new UnsupportedError(
+      'option/relaxed-simd',
+      'relaxedSimd: true, but this engine has no relaxed SIMD (Node has it from version 22 on). ' +
+        'Leave the option out to use it where it is.',
+    );
+  }
+  return there;
+}
 
 /** Makes the CPU backend. */
 export function cpuBackend(): Backend {
   return {
     name: 'cpu',
     capabilities: { sync: true, kernels: true },
-    open: (options) => new CpuDevice(options, COMPILER),
+    open: (options) => new CpuDevice(options, compiler(choose(options.relaxedSimd))),
   };
 }

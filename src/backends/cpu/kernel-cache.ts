@@ -37,6 +37,7 @@ const entryOf = new WeakMap<TiledKernel, Entry>();
 /** A compiler that compiles equal kernels once, and counts for one session. */
 export function sharedKernels(base: KernelCompiler, counts: KernelCounts): KernelCompiler {
   return {
+    name: base.name,
     schedule(kernel) {
       const entry = find(kernel, base);
       return entry.tiled;
@@ -58,7 +59,7 @@ export function sharedKernels(base: KernelCompiler, counts: KernelCounts): Kerne
 }
 
 function find(kernel: Kernel, base: KernelCompiler): Entry {
-  const key = printKernel(kernel);
+  const key = `${base.name}\n${printKernel(kernel)}`;
   let entry = entries.get(key);
   if (entry) entries.delete(key);
   else {

@@ -23,6 +23,8 @@ import { emitJobs, type Launch } from './jobs.ts';
 
 /** What makes kernels ready for the CPU and turns them into functions of a module. */
 export interface KernelCompiler {
+  /** Tells its code from that of others. */
+  readonly name: string;
   schedule(kernel: Kernel): TiledKernel;
   emit(
     module: ModuleBuilder,
