@@ -113,7 +113,7 @@ function tileSize(p: Contraction, depth: Dim): { rows: Dim; cols: Dim } {
   const wide = maxDim(1, ceilDiv(n, MAX_COLS));
   const across = maxDim(wide, minDim(ceilDiv(wanted, tall), floorDiv(n, leastCols)));
   const down = maxDim(tall, minDim(ceilDiv(wanted, across), floorDiv(m, LEAST_ROWS)));
-  return { rows: evenPart(m, down, 16), cols: evenPart(n, across, 8) };
+  return { rows: evenPart(m, down, 16), cols: evenPart(n, across, 16) };
 }
 
 const ceilDiv = (a: Dim, b: Dim): Dim => floorDiv(addDim(a, subDim(b, 1)), b);

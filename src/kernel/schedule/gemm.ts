@@ -1,8 +1,8 @@
-// A tile of a contraction: for stretches of the sum the right factor is packed into panels 8 wide, over
-// which blocks of four rows accumulate in registers. Sums that need several stretches wait in a scratch
+// A tile of a contraction: for stretches of the sum the right factor is packed into panels 16 wide, over
+// which blocks of two rows accumulate in registers. Sums that need several stretches wait in a scratch
 // tile; the last stretch goes on in registers with what the kernel does with the sum.
 // Invariant: the panel's edges are zero, so every block is whole in its columns; scratch beyond the
-// matrix is written but never used. The micro-kernel keeps 8 + 2 + 4 vectors alive (15 registers).
+// matrix is written but never used. The micro-kernel keeps 8 + 4 + 2 vectors alive (15 registers).
 
 import {
   addDim,
@@ -49,10 +49,12 @@ export const MAX_COLS = 256;
 
 /** The longest stretch of a sum: a panel and the rows of a block fit the first cache. */
 const STRETCH = 512;
-const PANEL_WIDTH = 8;
+const PANEL_WIDTH = 16;
 const VECTORS = PANEL_WIDTH / 4;
-const BLOCK_ROWS = 4;
-/** Rows that are packed side by side: those of a cache line. */
+const BLOCK_ROWS = 2;
+/** Rows that scratch keeps side by side for a left factor whose rows run along memory. */
+const HELD_ROWS = 4;
+/** Rows that are packed at once: those of a cache line. */
 const LINE_ROWS = 16;
 /** Fewer rows or columns than these are not worth a packed panel. */
 const FEW = 4;
@@ -188,7 +190,7 @@ class Product {
     const one = [...body, storeStmt(held, this.heldAt(0), value)];
     if (p.form === 'across' && value.op === 'load') {
       const line: Stmt[] = [...body];
-      for (let r = 0; r < LINE_ROWS; r += 4) {
+      for (let r = 0; r < LINE_ROWS; r += HELD_ROWS) {
         const at = addDim(value.index, r);
         line.push(storeStmt(held, this.heldAt(r), load(value.buffer, 'f32', at, 4)));
       }
@@ -208,8 +210,8 @@ class Product {
     const depth = symDim(this.depth);
     if (this.p.form === 'held') return addDim(mulDim(addDim(row, r), STRETCH), depth);
     // Panels of four rows, each with the rows side by side.
-    const panel = mulDim(floorDiv(addDim(row, r), BLOCK_ROWS), BLOCK_ROWS * STRETCH);
-    return sumDims([panel, mulDim(depth, BLOCK_ROWS), modDim(addDim(row, r), BLOCK_ROWS)]);
+    const panel = mulDim(floorDiv(addDim(row, r), HELD_ROWS), HELD_ROWS * STRETCH);
+    return sumDims([panel, mulDim(depth, HELD_ROWS), modDim(addDim(row, r), HELD_ROWS)]);
   }
 
   private strips(s: Stretch): Stmt {
@@ -224,7 +226,7 @@ class Product {
     const blocks = steps(
       p.row,
       this.rows,
-      [BLOCK_ROWS, 2, 1],
+      [BLOCK_ROWS, 1],
       (n) => this.multiply(n, s, strip),
       names,
     );
