@@ -294,6 +294,10 @@ describe('elementwise kernels', () => {
       ],
     );
     checkAll(test, 2);
+    check(test, [141, 70, 1, 1]);
+    // Whole vectors are read along one axis and stored along the other.
+    expect(text(test)).toContain('b1x4[');
+    expect(text(test)).toContain('b0x4[');
     const busy = kernelOf(
       nest([i, j, k], 'grid', [
         store('b0', at([di, dj, dk], [a, b, c]), unary('tanh', ld('b1', [dk, di, dj], [c, a, b]))),
