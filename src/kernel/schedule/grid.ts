@@ -91,9 +91,8 @@ export function chunkingOf(plan: GridPlan, loop: ForStmt, last: boolean): Chunki
   if (several?.row === loop.axis.id) return { grain: several.rows };
   if (!shape) return { grain: 1 };
   if (plan.crossed) {
-    // Long along the rows, whose lines are read, and a few lines wide where they are written.
-    if (loop.axis.id === shape.row) return { fixed: 128 };
-    return last ? { fixed: 32 } : { grain: 1 };
+    // Squares whose lines stay in the first cache and its address table, whatever the strides.
+    return last || loop.axis.id === shape.row ? { fixed: 32 } : { grain: 1 };
   }
   if (shape.col === undefined) {
     if (loop.axis.id === shape.row) return { fixed: 64 };
