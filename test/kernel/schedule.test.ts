@@ -294,6 +294,10 @@ describe('elementwise kernels', () => {
       ],
     );
     checkAll(test, 2);
+    check(test, [141, 70, 1, 1]);
+    // Whole vectors are read along one axis and stored along the other.
+    expect(text(test)).toContain('b1x4[');
+    expect(text(test)).toContain('b0x4[');
     const busy = kernelOf(
       nest([i, j, k], 'grid', [
         store('b0', at([di, dj, dk], [a, b, c]), unary('tanh', ld('b1', [dk, di, dj], [c, a, b]))),
@@ -403,8 +407,34 @@ describe('row kernels', () => {
       ['f32', b, a],
       ['f32', b, a],
     ]);
-    checkAll(test, 2, 1e-5);
+    checkAll(test, 2);
+    check(test, [7, 530, 1, 1]);
+    check(test, [530, 19, 1, 1]);
     expect(text(test)).toContain('b1x4[');
+    expect(text(test)).toContain('array strip');
+  });
+
+  it('streams rows twice for moments of columns', () => {
+    const x = ld('b2', [dj, di], [b, a]);
+    const off = sub(x, letRef('m', 'f32'));
+    const test = kernelOf(
+      nest([i], 'grid', [
+        ...reduce('s', 'add', f32(0), [j], x),
+        let_('m', mul(sum('s'), f32(0.125))),
+        ...reduce('v', 'add', f32(0), [j], mul(off, off)),
+        store('b0', di, letRef('m', 'f32')),
+        store('b1', di, sum('v')),
+      ]),
+      [
+        ['f32', a],
+        ['f32', a],
+        ['f32', b, a],
+      ],
+      2,
+    );
+    checkAll(test, 2);
+    check(test, [1030, 9, 1, 1]);
+    expect(text(test).match(/array strip/g)).toHaveLength(3);
   });
 
   it('sums over the first and the middle axis', () => {

@@ -5,6 +5,7 @@
 import { InternalError } from '../../core/error.ts';
 import type { BinaryOp, CompareOp, Lanes, ScalarType, UnaryOp } from '../../kernel/expr.ts';
 import type { FunctionBuilder, ValType } from './assembler.ts';
+import { emitIntDivision } from './int-division.ts';
 
 /** The machine type of a value. */
 export function valType(type: ScalarType, lanes: Lanes): ValType {
@@ -155,6 +156,8 @@ function emitIntVector(f: FunctionBuilder, fn: BinaryOp, scratch: Scratch): void
     f.op('local.set', y).op('local.tee', x).op('local.get', y).op('i64x2.extmul_low_i32x4_u');
     f.op('local.get', x).op('local.get', y).op('i64x2.extmul_high_i32x4_u');
     f.op('i8x16.shuffle', HIGH_WORDS);
+  } else if (fn === 'div' || fn === 'rem') {
+    emitIntDivision(f, fn, [scratch('v128', 2), scratch('v128', 3), scratch('v128', 4)]);
   } else byLanes(f, scratch, 'i32', () => emitIntScalar(f, fn, scratch));
 }
 

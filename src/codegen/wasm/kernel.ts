@@ -21,6 +21,7 @@ import {
 } from './instructions.ts';
 import { KernelDims } from './kernel-dims.ts';
 import { invariantDims, invariantExprs, pointerRows } from './loops.ts';
+import { HALVES, INTERLEAVED, type LaneOfFour, laneOfFour } from './shuffles.ts';
 import {
   countUses,
   type Effects,
@@ -99,6 +100,8 @@ class KernelEmitter {
   private known: Known = { exprs: new Map(), dims: new Map(), pointers: new Map() };
   /** How often an expression is used in the block being emitted. */
   private counts = new Map<Expr, number>();
+  /** Locals that hold interleaved vectors in the block being emitted. */
+  private interleaves = new Map<string, number>();
 
   constructor(module: ModuleBuilder, kernel: TiledKernel, env: KernelEnv) {
     this.kernel = kernel;
@@ -164,10 +167,12 @@ class KernelEmitter {
   }
 
   private block(stmts: readonly Stmt[]): void {
-    const outer = this.counts;
+    const outer = { counts: this.counts, interleaves: this.interleaves };
     this.counts = countUses(stmts);
+    this.interleaves = new Map();
     for (const s of stmts) this.stmt(s);
-    this.counts = outer;
+    this.counts = outer.counts;
+    this.interleaves = outer.interleaves;
   }
 
   private stmt(s: Stmt): void {
@@ -478,13 +483,19 @@ class KernelEmitter {
       case 'splat':
         this.splat(e.args[0]);
         return;
-      case 'pack':
+      case 'pack': {
+        const taken = laneOfFour(e);
+        if (taken) {
+          this.laneOfFour(taken);
+          return;
+        }
         this.splat(e.args[0]);
         for (let lane = 1; lane < 4; lane++) {
           this.lane(e.args[lane]);
           f.op(e.type === 'f32' ? 'f32x4.replace_lane' : 'i32x4.replace_lane', lane);
         }
         return;
+      }
       case 'extract':
         this.expr(e.args[0]);
         f.op(e.type === 'f32' ? 'f32x4.extract_lane' : 'i32x4.extract_lane', e.lane);
@@ -504,6 +515,32 @@ class KernelEmitter {
     this.expr(c);
     if (relaxed) f.op('f32x4.relaxed_madd');
     else emitBinary(f, 'add', a.type, lanes, this.scratch);
+  }
+
+  private laneOfFour({ vectors: [a, b, c, d], lane }: LaneOfFour): void {
+    const half = lane < 2 ? 'low' : 'high';
+    this.interleaved(a, b, half);
+    this.interleaved(c, d, half);
+    this.f.op('i8x16.shuffle', [...HALVES[lane % 2 === 0 ? 'low' : 'high']]);
+  }
+
+  /** Halves of two vectors interleaved, which two lanes of a block share. */
+  private interleaved(a: Expr, b: Expr, half: 'low' | 'high'): void {
+    const { f } = this;
+    const key = `${a.id},${b.id},${half}`;
+    const known = this.interleaves.get(key);
+    if (known !== undefined) {
+      f.op('local.get', known);
+      return;
+    }
+    this.expr(a);
+    this.expr(b);
+    f.op('i8x16.shuffle', [...INTERLEAVED[half]]);
+    // Only what a let holds is surely the same later in the block.
+    if (a.op !== 'let' || b.op !== 'let') return;
+    const local = f.local('v128', 'pair');
+    f.op('local.tee', local);
+    this.interleaves.set(key, local);
   }
 
   /** A scalar as it stands in a lane: bools as masks. */

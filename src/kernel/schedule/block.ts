@@ -301,20 +301,35 @@ class Blocker {
         this.cost.contiguous++;
         return load(e.buffer, e.type, this.dim(e.index, copy), 4);
       }
+      const crossed = mask & ROW ? this.crossed(e, copy) : undefined;
+      if (crossed) return crossed;
       this.cost.gathers++;
       const [a, b, c, d] = LANES.map((l) => load(e.buffer, e.type, this.dim(e.index, copy, l)));
       return pack(a, b, c, d);
     }
     if (e.op === 'extract' || e.op === 'splat' || e.op === 'pack') unfit('already a vector');
-    if (e.op === 'binary' && e.type === 'i32' && (e.fn === 'div' || e.fn === 'rem')) {
-      unfit(`${e.fn} has no vector form`);
-    }
     this.cost.ops++;
     const wide = args.map(splat);
     if (e.op !== 'select' || !e.lazy) return rebuild(e, wide);
     // Both branches are evaluated in lanes, which a branch that guards a read must not be.
     if (e.args.slice(1).some(readsMemory)) unfit('a lazy select guards a read');
     return select(wide[0], wide[1], wide[2]);
+  }
+
+  /**
+   * Lanes of a load that is contiguous along the rows of the block: whole vectors of four rows, which
+   * the copies share, are read and transposed.
+   */
+  private crossed(e: Expr & { op: 'load' }, copy: Copy): Expr | undefined {
+    const { row, rows } = this.shape;
+    if (row === undefined || rows % 4 !== 0) return undefined;
+    if (splitAffine(e.index, row)?.coef !== 1) return undefined;
+    this.cost.contiguous++;
+    const first = { ...copy, r: copy.r - (copy.r % 4) };
+    const [a, b, c, d] = LANES.map((l) =>
+      extract(load(e.buffer, e.type, this.dim(e.index, first, l), 4), LANES[copy.r % 4]),
+    );
+    return pack(a, b, c, d);
   }
 
   /** The values of a dim in four neighbouring turns. */

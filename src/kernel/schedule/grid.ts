@@ -19,6 +19,8 @@ export interface GridPlan {
   readonly point: readonly Stmt[];
   /** Absent: point by point. */
   readonly shape?: BlockShape;
+  /** Rows of blocks are the outer loop: their loads run along the rows. */
+  readonly crossed?: boolean;
   /** What is done at `rows` points of an axis at once, if there is no shape. */
   readonly several?: {
     readonly row: string;
@@ -43,6 +45,8 @@ export function planGrid(
     const col = loops[k].axis.id;
     const block = blockOf(body, { rows: 1, col, vectors: 1 }, names);
     if (!block || !pays(block.cost)) continue;
+    const crossed = block.cost.gathers > 0 ? crossing(loops, body, names) : undefined;
+    if (crossed) return crossed;
     const { loads, ops } = innerWork(body, col);
     if (ops === 0 && loads.length === 0)
       return { point: body, shape: { rows: 1, col, vectors: 1 } };
@@ -53,9 +57,7 @@ export function planGrid(
     }
     return { point: body, shape: { rows: 1, col, vectors: ops <= 4 ? 8 : ops <= 12 ? 4 : 1 } };
   }
-  const row = crossing(loops, body);
-  if (row !== undefined) return { point: body, shape: { row, rows: 8, vectors: 1 } };
-  return { point: body };
+  return crossing(loops, body, names) ?? { point: body };
 }
 
 /** Cheap reductions of several rows at once, which share the turns of the loop. */
@@ -88,6 +90,10 @@ export function chunkingOf(plan: GridPlan, loop: ForStmt, last: boolean): Chunki
   const { shape, several } = plan;
   if (several?.row === loop.axis.id) return { grain: several.rows };
   if (!shape) return { grain: 1 };
+  if (plan.crossed) {
+    // Squares whose lines stay in the first cache and its address table, whatever the strides.
+    return last || loop.axis.id === shape.row ? { fixed: 32 } : { grain: 1 };
+  }
   if (shape.col === undefined) {
     if (loop.axis.id === shape.row) return { fixed: 64 };
     return last ? { fixed: 128 } : { grain: 1 };
@@ -132,10 +138,15 @@ function sharingAxis(
 }
 
 /**
- * The axis along which some load of a transposing kernel is contiguous while its stores are not:
- * several of its turns side by side use the whole of the cache lines that they touch.
+ * The schedule of a transposing kernel: some load is contiguous along an axis whose stores are not.
+ * Several of its turns side by side use the whole of the cache lines that they touch, as vectors
+ * that are transposed where the stores are contiguous.
  */
-function crossing(loops: readonly ForStmt[], body: readonly Stmt[]): string | undefined {
+function crossing(
+  loops: readonly ForStmt[],
+  body: readonly Stmt[],
+  names: Names,
+): GridPlan | undefined {
   if (loops.length < 2 || body.some((s) => s.kind !== 'let' && s.kind !== 'store'))
     return undefined;
   const indices: Dim[] = [];
@@ -144,11 +155,17 @@ function crossing(loops: readonly ForStmt[], body: readonly Stmt[]): string | un
       if (e.op === 'load') indices.push(e.index);
     }),
   );
-  return loops
+  const row = loops
     .slice(0, -1)
     .map((l) => l.axis.id)
     .reverse()
     .find((id) => indices.some((d) => contiguous(d, id)));
+  if (row === undefined) return undefined;
+  const col = loops[loops.length - 1].axis.id;
+  const shape: BlockShape = { row, rows: 8, col, vectors: 1 };
+  const block = blockOf(body, shape, names);
+  if (block && block.cost.gathers === 0) return { point: body, shape, crossed: true };
+  return { point: body, shape: { row, rows: 8, vectors: 1 } };
 }
 
 function contiguous(d: Dim, id: string): boolean {
@@ -195,6 +212,11 @@ export function emitGrid(
     if (col < 0) {
       // The other axes run inside: each line of memory that several rows share is soon used up.
       return steps(loops[row], ranges[row], [shape.rows, 1], (n) => others(block(n, 0)), names);
+    }
+    if (plan.crossed) {
+      const cols = (rows: number): Stmt[] =>
+        steps(loops[col], ranges[col], [4, 1], (n) => block(rows, n > 1 ? 1 : 0), names);
+      return others(steps(loops[row], ranges[row], [shape.rows, 1], cols, names));
     }
     const rows = (vectors: number): Stmt[] => {
       if (row < 0) return block(1, vectors);
