@@ -475,23 +475,26 @@ function applyFn(fn: DimFn, args: readonly Dim[]): Dim {
 /** Replaces symbols; `to` gives the replacement of one, or undefined to keep it. */
 export function substituteDim(d: Dim, to: (sym: Sym) => Dim | undefined): Dim {
   if (typeof d === 'number') return d;
-  let out: Dim = 0;
-  let changed = false;
+  const kept: Term[] = [];
+  let moved: Dim = 0;
   for (const t of d.terms) {
-    let p: Dim = t.coef;
-    for (const a of t.atoms) {
-      let next: Dim | undefined;
-      if (a.kind === 'sym') next = to(a);
-      else {
-        const args = a.args.map((x) => substituteDim(x, to));
-        if (args.some((x, i) => x !== a.args[i])) next = applyFn(a.fn, args);
-      }
-      if (next !== undefined) changed = true;
-      p = mulDim(p, next ?? fromAtom(a));
+    const atoms = t.atoms.map((a) => substituteAtom(a, to));
+    if (atoms.every((a) => a === undefined)) kept.push(t);
+    else {
+      let p: Dim = t.coef;
+      for (let i = 0; i < atoms.length; i++) p = mulDim(p, atoms[i] ?? fromAtom(t.atoms[i]));
+      moved = addDim(moved, p);
     }
-    out = addDim(out, p);
   }
-  return changed ? out : d;
+  // What is left of a sum in order is in order.
+  return kept.length === d.terms.length ? d : addDim(fromSorted(kept), moved);
+}
+
+/** What takes the place of an atom, or undefined where it stays. */
+function substituteAtom(a: Atom, to: (sym: Sym) => Dim | undefined): Dim | undefined {
+  if (a.kind === 'sym') return to(a);
+  const args = a.args.map((x) => substituteDim(x, to));
+  return args.some((x, i) => x !== a.args[i]) ? applyFn(a.fn, args) : undefined;
 }
 
 /** The value of a dim, given the value of each symbol by id. */
@@ -538,9 +541,27 @@ export function mentions(d: Dim, id: string): boolean {
   );
 }
 
+/** A dim in terms of one symbol: `coef * sym + rest`. */
+export interface Affine {
+  readonly coef: Dim;
+  readonly rest: Dim;
+}
+
+const affines = new WeakMap<DimExpr, Map<string, Affine | undefined>>();
+
 /** Splits `d` into `coef * sym + rest`, where neither mentions the symbol; undefined otherwise. */
-export function splitAffine(d: Dim, id: string): { coef: Dim; rest: Dim } | undefined {
+export function splitAffine(d: Dim, id: string): Affine | undefined {
   if (typeof d === 'number') return { coef: 0, rest: d };
+  let known = affines.get(d);
+  if (!known) {
+    known = new Map();
+    affines.set(d, known);
+  }
+  if (!known.has(id)) known.set(id, mentions(d, id) ? findAffine(d, id) : { coef: 0, rest: d });
+  return known.get(id);
+}
+
+function findAffine(d: DimExpr, id: string): Affine | undefined {
   const coef: Term[] = [];
   const rest: Term[] = [];
   for (const t of d.terms) {
@@ -557,7 +578,7 @@ export function splitAffine(d: Dim, id: string): { coef: Dim; rest: Dim } | unde
     if (mentions(fromTerms([left]), id)) return undefined;
     coef.push(left);
   }
-  return { coef: fromTerms(coef), rest: fromTerms(rest) };
+  return { coef: fromTerms(coef), rest: fromSorted(rest) };
 }
 
 /** An upper bound free of symbols that have a bound of their own (assumes monotone growth). */

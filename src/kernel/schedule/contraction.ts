@@ -16,7 +16,6 @@ import {
   prodDims,
   type Sym,
   splitAffine,
-  subDim,
   symDim,
 } from '../../core/dim.ts';
 import type { Expr } from '../expr.ts';
@@ -62,14 +61,8 @@ export interface Contraction {
 
 /** Products that a tile of several small matrices should have. */
 const BATCH_WORK = 65536;
-/** Products that a tile should have where there are enough for several. */
-const TILE_PRODUCTS = 1 << 21;
-/** More tiles than this are only made by the limits of their size. */
+/** With fewer tiles than these, tiles are narrow. */
 const MANY_TILES = 16;
-/** Fewer rows than these are not worth packing the same panels again. */
-const LEAST_ROWS = 128;
-/** Sizes of products are counted in this many points. */
-const POINTS = 1024;
 /** A stretch of sum this long is worth a loop of its own around it. */
 const LONG_STRETCH = 48;
 
@@ -83,7 +76,7 @@ export function scheduleContraction(
   if (!product) return undefined;
   const { row, col, sum, outer, others } = product;
   const depth = prodDims([...outer, sum].map((l) => l.end));
-  const { rows, cols } = tileSize(product, depth);
+  const { rows, cols } = tileSize(product);
   const chunking = (l: ForStmt): Chunking => {
     if (l === row) return { fixed: rows };
     return l === col ? { fixed: cols } : { grain: 1 };
@@ -96,31 +89,18 @@ export function scheduleContraction(
 }
 
 /**
- * The rows and columns of a tile. Panels are packed once per tile, so tiles are as large as caches
- * allow, but a product of some size is cut into several for the threads: first its columns, since
- * each thread then packs panels of its own.
+ * The rows and columns of a tile. Wide tiles pack the left factor less often; narrow ones give threads
+ * something to share where there are few. The formula is small, as both the kernel and its caller
+ * evaluate it.
  */
-function tileSize(p: Contraction, depth: Dim): { rows: Dim; cols: Dim } {
-  const [m, n] = [p.row.end, p.col.end];
-  // In parts small enough for 32 bits.
-  const points = minDim(floorDiv(mulDim(m, n), POINTS), 1 << 14);
-  const work = floorDiv(mulDim(maxDim(1, points), minDim(depth, 1 << 16)), TILE_PRODUCTS / POINTS);
-  const batch = maxDim(1, prodDims(p.others.map((l) => l.end)));
-  const wanted = maxDim(1, ceilDiv(maxDim(1, minDim(work, MANY_TILES)), batch));
-  // What is packed on the left is packed again for each part of the columns.
-  const leastCols = p.form === 'direct' ? 64 : 128;
-  const tall = maxDim(1, ceilDiv(m, MAX_ROWS));
-  const wide = maxDim(1, ceilDiv(n, MAX_COLS));
-  const across = maxDim(wide, minDim(ceilDiv(wanted, tall), floorDiv(n, leastCols)));
-  const down = maxDim(tall, minDim(ceilDiv(wanted, across), floorDiv(m, LEAST_ROWS)));
-  return { rows: evenPart(m, down, 16), cols: evenPart(n, across, 16) };
-}
-
-const ceilDiv = (a: Dim, b: Dim): Dim => floorDiv(addDim(a, subDim(b, 1)), b);
-
-/** A size cut into parts, as evenly as multiples of `grain` allow. */
-function evenPart(size: Dim, parts: Dim, grain: number): Dim {
-  return mulDim(grain, maxDim(1, ceilDiv(size, mulDim(grain, maxDim(1, parts)))));
+function tileSize(p: Contraction): { rows: number; cols: Dim } {
+  const direct = p.form === 'direct';
+  const rows = direct ? MAX_ROWS : MAX_ROWS / 2;
+  const cols = direct ? MAX_COLS / 4 : MAX_COLS / 2;
+  const strips = floorDiv(addDim(p.row.end, rows - 1), rows);
+  const points = mulDim(mulDim(p.col.end, strips), prodDims(p.others.map((l) => l.end)));
+  const wide = minDim(MAX_COLS / cols, floorDiv(points, MANY_TILES * cols));
+  return { rows, cols: mulDim(cols, maxDim(1, wide)) };
 }
 
 /** Takes a nest apart into the parts of a contraction, if it is one. */
