@@ -1,0 +1,1 @@
+export const extras: Record<string, { about: string }> = {};
