@@ -10,7 +10,7 @@ import { makeInputs } from './data.ts';
 import { Link } from './link.ts';
 import { NUMPY } from './peers/all.ts';
 import type { RawReply, RawRequest } from './raw-process.ts';
-import { median } from './stats.ts';
+import { quantile } from './stats.ts';
 import type { Outputs, Values, Workload } from './types.ts';
 import { type Reply, type Request, textOf } from './wire.ts';
 
@@ -47,6 +47,8 @@ const OPEN_LIMIT = 120_000;
 const CALL_LIMIT = 60_000;
 /** Of each raw loop, after each turn. */
 const RAW_MS = 5;
+/** A limit is what the machine reaches when nothing disturbs it; the very best may be a clock's whim. */
+const RAW_QUANTILE = 0.9;
 /** Threads of peers spin for a while after their work; the next peer's turn waits that long. */
 const SETTLE_MS = 25;
 /** A sample is at least this long, so that reading the clock costs nothing. */
@@ -245,7 +247,7 @@ export async function measure(workload: Workload, options: MeasureOptions): Prom
     for (const peer of peers) results.push([peer.name, await peer.finish(want[0])]);
     return {
       peers: Object.fromEntries(results),
-      raw: { gflops: median(gflops), gbps: median(gbps) },
+      raw: { gflops: quantile(gflops, RAW_QUANTILE), gbps: quantile(gbps, RAW_QUANTILE) },
     };
   } finally {
     for (const link of raw) link.kill();

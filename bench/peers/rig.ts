@@ -1,7 +1,7 @@
 // A graph and a session of Tensorloom whose inputs stay on the device: handles of `session.put` where it
 // exists, else variables that nothing trains.
 
-import type { Callable, DType, NDArray, Session, Tensor } from '../../src/index.ts';
+import type { Callable, DType, NDArray, Operation, Session, Tensor } from '../../src/index.ts';
 import { tl } from '../own.ts';
 import type { HostArray, Outputs, Runner } from '../types.ts';
 
@@ -10,13 +10,18 @@ export interface Input {
   readonly data: HostArray;
 }
 
+/** What a graph gives by name; an operation gives no value. */
+export type Fetched = Readonly<Record<string, Tensor | Operation>>;
+
 interface Putting {
   put(value: NDArray): Promise<unknown>;
 }
 
 export interface Rig {
   readonly session: Session;
-  readonly callable: Callable<Readonly<Record<string, Tensor>>>;
+  readonly callable: Callable<Fetched>;
+  readonly tensors: Readonly<Record<string, Tensor>>;
+  readonly fetches: Fetched;
   /** Device-resident values to feed the callable with. */
   readonly feeds: Readonly<Record<string, unknown>>;
 }
@@ -50,7 +55,7 @@ export async function resident(session: Session, { shape, data }: Input): Promis
 export async function rig(
   threads: number,
   inputs: Readonly<Record<string, Input>>,
-  build: (tensors: Readonly<Record<string, Tensor>>) => Readonly<Record<string, Tensor>>,
+  build: (tensors: Readonly<Record<string, Tensor>>) => Fetched,
 ): Promise<Rig> {
   const graph = new tl.Graph();
   const fed = canPut(tl.Session.prototype);
@@ -69,13 +74,16 @@ export async function rig(
       feeds[name] = await resident(session, input);
   }
   const callable = session.makeCallable({ feeds: fed ? tensors : {}, fetches });
-  return { session, callable, feeds };
+  return { session, callable, tensors, fetches, feeds };
 }
 
 /** The data of fetched values, by the fetches' names. */
-export function dataOf(values: Readonly<Record<string, NDArray>>): Outputs {
+export function dataOf(values: Readonly<Record<string, NDArray | undefined>>): Outputs {
   const out: Record<string, ArrayLike<number>> = {};
-  for (const name in values) out[name] = values[name].data as ArrayLike<number>;
+  for (const name in values) {
+    const value = values[name];
+    if (value !== undefined) out[name] = value.data as ArrayLike<number>;
+  }
   return out;
 }
 

@@ -7,7 +7,7 @@ import type { HostArray, Maker, Peer, Values, Workload } from '../types.ts';
 import { workloadNamed } from '../workloads/all.ts';
 import { EPSILON, TURNS } from '../workloads/elementwise.ts';
 import { batchOf, LAYERS, LEARNING_RATE, SIZES } from '../workloads/mlp.ts';
-import { dataOf, type Input, rig, runnerOf } from './rig.ts';
+import { dataOf, type Input, type Rig, rig, runnerOf } from './rig.ts';
 
 type Tensors = Readonly<Record<string, Tensor>>;
 type Build = (t: Tensors) => Tensor | Tensors;
@@ -124,16 +124,12 @@ const BUILDS: Readonly<Record<string, Build>> = {
   gather: ({ x, indices }) => tl.gather(x, indices),
 };
 
-/** A runner over resident inputs of the graph that `BUILDS` gives. */
-export function makeStatic(name: string, threads: number): Maker {
-  const build = BUILDS[name];
-  return async (inputs) =>
-    runnerOf(
-      await rig(threads, inputsOf(workloadNamed(name), inputs), (tensors) => {
-        const built = build(tensors);
-        return built instanceof tl.Tensor ? { y: built } : built;
-      }),
-    );
+/** The graph that `BUILDS` gives, over resident inputs. */
+export function staticRig(name: string, threads: number, inputs: Values): Promise<Rig> {
+  return rig(threads, inputsOf(workloadNamed(name), inputs), (tensors) => {
+    const built = BUILDS[name](tensors);
+    return built instanceof tl.Tensor ? { y: built } : built;
+  });
 }
 
 /** Images are fed from the host, a new batch size at each call; the weights are resident. */
@@ -163,26 +159,22 @@ function makeNewBatch(threads: number): Maker {
   };
 }
 
-function makeTrain(threads: number): Maker {
-  return async (inputs) => {
-    const { x, labels } = inputsOf(workloadNamed('mlp_train'), inputs);
-    const { session, callable, feeds } = await rig(threads, { x, labels }, (tensors) => {
-      const { loss, train } = training(tensors.x, tensors.labels, inputs);
-      return { loss, train: train as unknown as Tensor };
-    });
-    return {
-      async call() {
-        const { loss } = await callable(feeds);
-        return { loss: loss.data as Float32Array };
-      },
-      close: () => session.close(),
-    };
-  };
+/** The graph of `mlp_train` over a resident batch. */
+export function trainRig(threads: number, inputs: Values): Promise<Rig> {
+  const { x, labels } = inputsOf(workloadNamed('mlp_train'), inputs);
+  return rig(threads, { x, labels }, (t) => training(t.x, t.labels, inputs));
+}
+
+export function makeTrain(threads: number): Maker {
+  return async (inputs) => runnerOf(await trainRig(threads, inputs));
 }
 
 export const peer: Peer = {
   async open(threads) {
-    const statics = Object.keys(BUILDS).map((name) => [name, makeStatic(name, threads)]);
+    const statics = Object.keys(BUILDS).map((name): [string, Maker] => [
+      name,
+      async (inputs) => runnerOf(await staticRig(name, threads, inputs)),
+    ]);
     return {
       ...Object.fromEntries(statics),
       mlp_newbatch: makeNewBatch(threads),
