@@ -156,7 +156,7 @@ async function openAndClose(threads: number, inputs: Values): Promise<void> {
 }
 
 export const flat: Measurement = {
-  async run(threads, variant) {
+  async run(threads, variant): Promise<Record<string, number>> {
     if (variant === 'sessions') {
       const inputs = makeInputs(workloadNamed('mm256'));
       await openAndClose(threads, inputs);
