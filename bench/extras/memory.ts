@@ -140,7 +140,7 @@ async function overFixed(
 
 const RUNS = { small50: 100_000, mlp_train: 5_000, sessions: 100 };
 /** The first part of the runs fills caches and compiles; growth counts from there. */
-const FILLING = 0.1;
+const FILLING = 0.3;
 
 async function growth(count: number, run: () => Promise<unknown>): Promise<number> {
   for (let i = 0; i < count * FILLING; i++) await run();
