@@ -1,34 +1,7 @@
-// The workload that every peer runs: shapes, inputs and first weights, the same for all.
+// Inputs of the workloads, the same for every peer and run: drawn from a seed that hashes the workload's
+// and the input's names.
 
-export const BATCH = 128;
-export const SIZES: readonly number[] = [784, 256, 128, 10];
-export const CLASSES = 10;
-export const LEARNING_RATE = 0.1;
-
-/** One fully connected layer before training: weights row-major, `[inputs, outputs]`. */
-export interface Layer {
-  readonly inputs: number;
-  readonly outputs: number;
-  readonly weights: Float32Array<ArrayBuffer>;
-  readonly bias: Float32Array<ArrayBuffer>;
-}
-
-export interface Data {
-  /** Row-major, `[BATCH, SIZES[0]]`. */
-  readonly images: Float32Array<ArrayBuffer>;
-  /** One class per row. */
-  readonly labels: Int32Array<ArrayBuffer>;
-  /** The labels as rows of zeros and a one, `[BATCH, CLASSES]`. */
-  readonly oneHot: Float32Array<ArrayBuffer>;
-  readonly layers: readonly Layer[];
-}
-
-/** A peer, ready to train: each step is forward, backward, update, and the loss fetched. */
-export interface Peer {
-  readonly name: string;
-  step(): Promise<number>;
-  close(): void;
-}
+import type { HostArray, InputSpec, Values, Workload } from './types.ts';
 
 /** Uniform numbers in [0, 1) that depend on the seed alone (mulberry32). */
 export function mulberry32(seed: number): () => number {
@@ -41,25 +14,34 @@ export function mulberry32(seed: number): () => number {
   };
 }
 
-/** Inputs uniform in [-1, 1), weights the same over the square root of the inputs, biases zero. */
-export function makeData(seed = 1): Data {
-  const next = mulberry32(seed);
-  const uniform = (count: number, scale: number): Float32Array<ArrayBuffer> =>
-    Float32Array.from({ length: count }, () => (2 * next() - 1) * scale);
-  const images = uniform(BATCH * SIZES[0], 1);
-  const labels = Int32Array.from({ length: BATCH }, () => Math.floor(next() * CLASSES));
-  const oneHot = new Float32Array(BATCH * CLASSES);
-  labels.forEach((label, row) => {
-    oneHot[row * CLASSES + label] = 1;
-  });
-  const layers = SIZES.slice(1).map((outputs, i): Layer => {
-    const inputs = SIZES[i];
-    return {
-      inputs,
-      outputs,
-      weights: uniform(inputs * outputs, 1 / Math.sqrt(inputs)),
-      bias: new Float32Array(outputs),
-    };
-  });
-  return { images, labels, oneHot, layers };
+function seedOf(text: string): number {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
+  return hash;
+}
+
+export function sizeOf(shape: readonly number[]): number {
+  return shape.reduce((n, d) => n * d, 1);
+}
+
+function draw(spec: InputSpec, next: () => number): HostArray {
+  const n = sizeOf(spec.shape);
+  if (spec.dtype === 'int32') {
+    const out = new Int32Array(n);
+    for (let i = 0; i < n; i++) out[i] = Math.floor(next() * spec.below);
+    return out;
+  }
+  const out = new Float32Array(n);
+  const scale = spec.scale ?? 1;
+  for (let i = 0; i < n; i++) out[i] = (2 * next() - 1) * scale;
+  return out;
+}
+
+export function makeInputs(workload: Workload): Values {
+  return Object.fromEntries(
+    Object.entries(workload.inputs).map(([name, spec]) => [
+      name,
+      draw(spec, mulberry32(seedOf(`${workload.name}/${name}`))),
+    ]),
+  );
 }
