@@ -6,6 +6,7 @@ import { type DType, isFloat } from '../../src/core/dtype.ts';
 import type { NDArray } from '../../src/core/ndarray.ts';
 import type { Tensor } from '../../src/graph/tensor.ts';
 import * as tl from '../../src/index.ts';
+import { contendersOf } from '../support/matrix.ts';
 import type { Draw, OpCase, Shapes } from './case.ts';
 
 /** Mulberry32: a small generator for test data. */
@@ -121,25 +122,6 @@ function feedsOf(b: Built): [Tensor, NDArray][] {
   return b.inputs.map((t, i) => [t, b.values[i]]);
 }
 
-/** Sessions that must agree. */
-export interface Contender {
-  readonly name: string;
-  readonly options: tl.SessionOptions;
-}
-
-export const CONTENDERS: readonly Contender[] = [
-  { name: 'reference', options: { backend: 'reference' } },
-  { name: 'cpu', options: { backend: 'cpu', verify: true } },
-  {
-    name: 'cpu, unoptimised',
-    options: {
-      backend: 'cpu',
-      fuse: false,
-      disablePasses: ['stabilise', 'fold', 'simplify', 'cse', 'hoist', 'prune'],
-    },
-  },
-];
-
 /** Largest input of which every element is probed by finite differences. */
 const PROBES = 40;
 
@@ -147,26 +129,26 @@ export async function checkCase(
   c: OpCase,
   dtype: DType,
   shapes: Shapes,
-  contenders: readonly Contender[] = CONTENDERS,
+  contenders = contendersOf(`${c.name} ${dtype} ${shapes.name}`),
 ): Promise<void> {
   const b = buildCase(c, dtype, shapes);
   const fetches = [...b.outputs, ...b.gradients.map((g) => g.tensor)];
   const exact = new tl.Session({ graph: b.graph, backend: 'reference', exact: true });
   const truth = (await exact.run(fetches, feedsOf(b))) as NDArray[];
   if (b.loss) await checkDifferences(c, b, exact, truth.slice(b.outputs.length));
-  for (const { name, options } of contenders) {
+  const results = new Map<string, readonly NDArray[]>();
+  for (const { name, options, sameBitsAs } of contenders) {
     const session = new tl.Session({ ...options, graph: b.graph });
     const got = (await session.run(fetches, feedsOf(b))) as NDArray[];
-    got.forEach((g, i) => {
-      const what = i < b.outputs.length ? `output ${i}` : `gradient ${i - b.outputs.length}`;
-      compare(
-        g,
-        truth[i],
-        c.tolerance ?? 2e-6,
-        `${c.name} ${dtype} ${shapes.name} on ${name}: ${what}`,
-      );
-    });
     await session.close();
+    results.set(name, got);
+    const twin = sameBitsAs === undefined ? undefined : results.get(sameBitsAs);
+    got.forEach((g, i) => {
+      const which = i < b.outputs.length ? `output ${i}` : `gradient ${i - b.outputs.length}`;
+      const what = `${c.name} ${dtype} ${shapes.name} on ${name}: ${which}`;
+      compare(g, truth[i], c.tolerance ?? 2e-6, what);
+      if (twin) sameBits(g, twin[i], what);
+    });
   }
   await exact.close();
 }
@@ -186,6 +168,15 @@ export function compare(got: NDArray, want: NDArray, tolerance: number, what: st
       expect.fail(
         `${what}: element ${i} is ${g}, should be ${w} (off by ${off}, allowed ${tolerance * scale})`,
       );
+    }
+  }
+}
+
+/** Demands equal bits; all NaNs are alike. */
+export function sameBits(got: NDArray, want: NDArray, what: string): void {
+  for (let i = 0; i < want.data.length; i++) {
+    if (!Object.is(got.data[i], want.data[i])) {
+      expect.fail(`${what}: element ${i} is ${got.data[i]}, with one thread ${want.data[i]}`);
     }
   }
 }

@@ -1,14 +1,15 @@
-// Random graphs, forward and gradient: the reference in float64, the cpu backend optimised and not.
+// Random graphs, forward and gradient: the reference in float64 against the cpu backend in its configurations.
 // Programs that the feeds make impossible (sizes that do not broadcast) must be refused by all alike.
 
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import type { NDArray } from '../../src/core/ndarray.ts';
 import * as tl from '../../src/index.ts';
-import { compare } from '../conformance/run.ts';
+import { compare, sameBits } from '../conformance/run.ts';
+import { ALL, CPU_CONTENDERS, contendersOf } from '../support/matrix.ts';
 import { buildProgram, program } from './program.ts';
 
-const RUNS = 600;
+const RUNS = ALL ? 2000 : 600;
 
 async function attempt(
   options: tl.SessionOptions,
@@ -25,34 +26,27 @@ async function attempt(
   }
 }
 
-it(`${RUNS} random graphs agree`, { timeout: 300_000 }, async () => {
+it(`${RUNS} random graphs agree`, { timeout: 1_800_000 }, async () => {
   let refused = 0;
+  let turn = 0;
   await fc.assert(
     fc.asyncProperty(program, async (p) => {
       const built = buildProgram(p);
       const truth = await attempt({ backend: 'reference', exact: true }, built);
-      const fast = await attempt({ backend: 'cpu', verify: true }, built);
-      const plain = await attempt(
-        {
-          backend: 'cpu',
-          fuse: false,
-          disablePasses: ['stabilise', 'fold', 'simplify', 'cse', 'hoist', 'prune'],
-        },
-        built,
-      );
-      if (typeof truth === 'string') {
-        refused++;
-        expect(fast).toBe(truth);
-        expect(plain).toBe(truth);
-        return;
-      }
-      for (const [name, got] of [
-        ['optimised', fast],
-        ['plain', plain],
-      ] as const) {
-        expect(got, `${name} was refused`).not.toBeTypeOf('string');
-        (got as NDArray[]).forEach((g, i) => {
+      if (typeof truth === 'string') refused++;
+      const results = new Map<string, NDArray[]>();
+      for (const { name, options, sameBitsAs } of contendersOf(String(turn++), CPU_CONTENDERS)) {
+        const got = await attempt(options, built);
+        if (typeof truth === 'string') {
+          expect(got, name).toBe(truth);
+          continue;
+        }
+        if (typeof got === 'string') expect.fail(`${name}: refused with ${got}`);
+        results.set(name, got);
+        const twin = sameBitsAs === undefined ? undefined : results.get(sameBitsAs);
+        got.forEach((g, i) => {
           compare(g, truth[i], 2e-4, `${name} ${built.fetches[i]}`);
+          if (twin) sameBits(g, twin[i], `${name} ${built.fetches[i]}`);
         });
       }
     }),
