@@ -92,6 +92,7 @@ export type {
   WhileStmt,
 } from './kernel/ir.ts';
 export * as nn from './lib/nn.ts';
+export { reduceLogSumExp, reduceStd } from './lib/statistics.ts';
 export { AdamOptimizer } from './lib/train/adam.ts';
 export { GradientDescentOptimizer } from './lib/train/gradient-descent.ts';
 export { MomentumOptimizer } from './lib/train/momentum.ts';
@@ -103,6 +104,7 @@ export type {
   ReductionMethod,
   UnaryMethod,
 } from './methods.ts';
+export { elu, leakyRelu, relu6, softplus } from './ops/activations.ts';
 export { cast, group, identity, noOp, stopGradient } from './ops/basic.ts';
 export {
   equal,
@@ -162,6 +164,22 @@ export {
   sub,
   tanh,
 } from './ops/math.ts';
+export {
+  ceil,
+  clipByValue,
+  erf,
+  expm1,
+  floor,
+  isFinite,
+  isInf,
+  isNan,
+  log1p,
+  pow,
+  reciprocal,
+  round,
+  rsqrt,
+  squaredDifference,
+} from './ops/math-float.ts';
 export type { Nest } from './ops/nest.ts';
 export {
   logSoftmax,
@@ -211,6 +229,7 @@ export {
   variableScope,
   variablesInitializer,
 } from './ops/state.ts';
+export { reduceVariance } from './ops/variance.ts';
 export type {
   BindStep,
   BranchStep,

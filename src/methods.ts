@@ -4,17 +4,21 @@
 import type { DType } from './core/dtype.ts';
 import type { Dims } from './core/type.ts';
 import { Tensor } from './graph/tensor.ts';
+import * as statistics from './lib/statistics.ts';
+import * as activations from './ops/activations.ts';
 import * as basic from './ops/basic.ts';
 import * as compare from './ops/compare.ts';
 import { inGraphOf, type OpOptions, type TensorLike } from './ops/convert.ts';
 import * as gather from './ops/gather.ts';
 import * as linear from './ops/linear.ts';
 import * as math from './ops/math.ts';
+import * as float from './ops/math-float.ts';
 import * as nn from './ops/nn.ts';
 import * as reduce from './ops/reduce.ts';
 import * as shape from './ops/shape.ts';
 import type { ShapeLike } from './ops/sizes.ts';
 import * as slicing from './ops/slicing.ts';
+import { reduceVariance } from './ops/variance.ts';
 
 const METHODS = {
   add: math.add,
@@ -37,6 +41,24 @@ const METHODS = {
   sin: math.sin,
   cos: math.cos,
   relu: math.relu,
+  pow: float.pow,
+  squaredDifference: float.squaredDifference,
+  log1p: float.log1p,
+  expm1: float.expm1,
+  erf: float.erf,
+  rsqrt: float.rsqrt,
+  reciprocal: float.reciprocal,
+  floor: float.floor,
+  ceil: float.ceil,
+  round: float.round,
+  isNan: float.isNan,
+  isInf: float.isInf,
+  isFinite: float.isFinite,
+  clipByValue: float.clipByValue,
+  softplus: activations.softplus,
+  elu: activations.elu,
+  relu6: activations.relu6,
+  leakyRelu: activations.leakyRelu,
   equal: compare.equal,
   notEqual: compare.notEqual,
   less: compare.less,
@@ -53,6 +75,9 @@ const METHODS = {
   stopGradient: basic.stopGradient,
   sum: reduce.reduceSum,
   mean: reduce.reduceMean,
+  variance: reduceVariance,
+  std: statistics.reduceStd,
+  logSumExp: statistics.reduceLogSumExp,
   prod: reduce.reduceProd,
   max: reduce.reduceMax,
   min: reduce.reduceMin,
@@ -120,6 +145,24 @@ declare module './graph/tensor.ts' {
     sin: UnaryMethod;
     cos: UnaryMethod;
     relu: UnaryMethod;
+    pow: BinaryMethod;
+    squaredDifference: BinaryMethod;
+    log1p: UnaryMethod;
+    expm1: UnaryMethod;
+    erf: UnaryMethod;
+    rsqrt: UnaryMethod;
+    reciprocal: UnaryMethod;
+    floor: UnaryMethod;
+    ceil: UnaryMethod;
+    round: UnaryMethod;
+    isNan: (options?: OpOptions) => Tensor<'bool'>;
+    isInf: (options?: OpOptions) => Tensor<'bool'>;
+    isFinite: (options?: OpOptions) => Tensor<'bool'>;
+    clipByValue: (low: TensorLike, high: TensorLike, options?: OpOptions) => Tensor;
+    softplus: UnaryMethod;
+    elu: UnaryMethod;
+    relu6: UnaryMethod;
+    leakyRelu: (options?: OpOptions & { readonly alpha?: number }) => Tensor;
     equal: ComparisonMethod;
     notEqual: ComparisonMethod;
     less: ComparisonMethod;
@@ -136,6 +179,9 @@ declare module './graph/tensor.ts' {
     stopGradient: UnaryMethod;
     sum: ReductionMethod;
     mean: ReductionMethod;
+    variance: ReductionMethod;
+    std: ReductionMethod;
+    logSumExp: ReductionMethod;
     prod: ReductionMethod;
     max: ReductionMethod;
     min: ReductionMethod;

@@ -2,21 +2,12 @@
 // the machine types have it.
 
 import { InternalError } from '../core/error.ts';
+import { erf, powFloat, powInt, roundHalfEven } from '../util/numeric.ts';
 import type { BinaryOp, CompareOp, ScalarType, UnaryOp } from './expr.ts';
 
 const fround = Math.fround;
 const f32Bits = new Float32Array(1);
 const i32Bits = new Int32Array(f32Bits.buffer);
-
-function nearestEven(x: number): number {
-  const low = Math.floor(x);
-  const rest = x - low;
-  // `x` is an integer, infinite or NaN: nothing to round (and the sign of zero stays).
-  if (!(rest > 0)) return x;
-  const up = rest > 0.5 || (rest === 0.5 && low % 2 !== 0);
-  const out = up ? low + 1 : low;
-  return out === 0 && x < 0 ? -0 : out;
-}
 
 function mulHighUnsigned(a: number, b: number): number {
   const [al, ah, bl, bh] = [a & 0xffff, a >>> 16, b & 0xffff, b >>> 16];
@@ -60,13 +51,19 @@ export function unaryFn(fn: UnaryOp, type: ScalarType): (a: number) => number {
     case 'trunc':
       return Math.trunc;
     case 'nearest':
-      return nearestEven;
+      return roundHalfEven;
     case 'sqrt':
       return (a) => fround(Math.sqrt(a));
     case 'exp':
       return (a) => fround(Math.exp(a));
+    case 'expm1':
+      return (a) => fround(Math.expm1(a));
     case 'log':
       return (a) => fround(Math.log(a));
+    case 'log1p':
+      return (a) => fround(Math.log1p(a));
+    case 'erf':
+      return (a) => fround(erf(a));
     case 'tanh':
       return (a) => fround(Math.tanh(a));
     case 'sin':
@@ -91,6 +88,8 @@ export function binaryFn(fn: BinaryOp, type: ScalarType): (a: number, b: number)
         return (a, b) => fround(a / b);
       case 'rem':
         return (a, b) => fround(a % b);
+      case 'pow':
+        return (a, b) => fround(powFloat(a, b));
       case 'min':
         return Math.min;
       case 'max':
@@ -120,6 +119,8 @@ export function binaryFn(fn: BinaryOp, type: ScalarType): (a: number, b: number)
       return (a, b) => (b === 0 ? 0 : (a / b) | 0);
     case 'rem':
       return (a, b) => (b === 0 ? 0 : (a % b) | 0);
+    case 'pow':
+      return powInt;
     case 'min':
       return Math.min;
     case 'max':

@@ -4,12 +4,17 @@ import { argsOf, type Expr } from './expr.ts';
 
 const UNARY_COST: Readonly<Record<string, number>> = {
   exp: 12,
+  expm1: 14,
+  log1p: 18,
+  erf: 24,
   log: 16,
   tanh: 18,
   sin: 16,
   cos: 16,
   sqrt: 6,
 };
+
+const BINARY_COST: Readonly<Record<string, number>> = { div: 4, rem: 4, pow: 60 };
 
 /** The cost of expressions together, shared parts counted once. Loads and constants are free. */
 export function exprCost(values: readonly Expr[]): number {
@@ -31,7 +36,7 @@ function own(e: Expr): number {
     case 'unary':
       return UNARY_COST[e.fn] ?? 1;
     case 'binary':
-      return e.fn === 'div' || e.fn === 'rem' ? 4 : 1;
+      return BINARY_COST[e.fn] ?? 1;
     case 'compare':
     case 'select':
     case 'cast':

@@ -24,15 +24,18 @@ export type UnaryOp =
   | 'not'
   | 'isnan'
   | 'exp'
+  | 'expm1'
   | 'log'
+  | 'log1p'
   | 'tanh'
+  | 'erf'
   | 'sin'
   | 'cos';
 
 /**
  * Arithmetic and bits. Integer `div` truncates toward zero; division by zero gives 0 and
  * `-2^31 / -1` gives `-2^31`; `rem` has the sign of the dividend. `min` and `max` of floats give
- * NaN if either is NaN. Shifts take the count modulo 32; `shru` shifts in zeros; `mulhiu` is the
+ * NaN if either is NaN. `pow` is C's; of integers it wraps around, and a negative power truncates. Shifts take the count modulo 32; `shru` shifts in zeros; `mulhiu` is the
  * high word of the unsigned 64-bit product. `and`, `or`, `xor` also take bools.
  */
 export type BinaryOp =
@@ -41,6 +44,7 @@ export type BinaryOp =
   | 'mul'
   | 'div'
   | 'rem'
+  | 'pow'
   | 'min'
   | 'max'
   | 'and'
@@ -97,7 +101,10 @@ export interface CompareExpr extends Base {
   readonly fn: CompareOp;
   readonly args: readonly [Expr, Expr];
 }
-/** `args[0] ? args[1] : args[2]`; `lazy` evaluates only the branch taken (one lane only). */
+/**
+ * `args[0] ? args[1] : args[2]`. With one lane `lazy` evaluates only the branch taken; with four it
+ * evaluates the second operand only where some lane takes it, and the third always.
+ */
 export interface SelectExpr extends Base {
   readonly op: 'select';
   readonly lazy: boolean;
@@ -237,7 +244,6 @@ export function compare(fn: CompareOp, a: Expr, b: Expr): Expr {
 export function select(c: Expr, a: Expr, b: Expr, lazy = false): Expr {
   invariant(c.type === 'bool' && a.type === b.type, `select of ${c.type}, ${a.type}, ${b.type}`);
   invariant(c.lanes === a.lanes && a.lanes === b.lanes, 'select of different lanes');
-  invariant(!lazy || a.lanes === 1, 'a lazy select has one lane');
   const key = `s:${lazy}:${c.id}:${a.id}:${b.id}`;
   const { type, lanes } = a;
   return intern<SelectExpr>(key, { op: 'select', lazy, type, lanes, args: [c, a, b] });

@@ -287,7 +287,7 @@ class Compiler {
         return lift1(bitcastFn(e.type), args[0], e.lanes);
       case 'select': {
         const [c, a, b] = args;
-        if (e.lazy) return () => (c() !== 0 ? a() : b());
+        if (e.lazy && e.lanes === 1) return () => (c() !== 0 ? a() : b());
         if (e.lanes === 1) {
           return () => {
             const x = a();
@@ -296,8 +296,9 @@ class Compiler {
           };
         }
         return () => {
-          const x = (a as VecThunk)();
           const y = (b as VecThunk)();
+          if (e.lazy && (c as VecThunk)().every((v) => v === 0)) return y;
+          const x = (a as VecThunk)();
           return (c as VecThunk)().map((v, i) => (v !== 0 ? x[i] : y[i]));
         };
       }

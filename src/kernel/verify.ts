@@ -189,13 +189,6 @@ const EXPR_RULES: readonly ExprRule[] = [
     },
   },
   { name: 'result-type', check: resultProblem },
-  {
-    name: 'lazy-select-lanes',
-    check: (e) =>
-      e.op === 'select' && e.lazy && e.lanes !== 1
-        ? `a lazy select of ${e.lanes} lanes`
-        : undefined,
-  },
 ];
 
 /** The accumulators of a split loop must be variables that live outside it. */

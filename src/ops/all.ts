@@ -1,6 +1,7 @@
 // The list of all op records, and their only registration.
 
 import { type OpRecord, registerOps } from '../graph/op.ts';
+import { eluOp, leakyReluOp, relu6Op, softplusOp } from './activations.ts';
 import { castOp, identityOp, noOpOp, stopGradientOp } from './basic.ts';
 import {
   equalOp,
@@ -44,6 +45,21 @@ import {
   tanhOp,
 } from './math.ts';
 import {
+  ceilOp,
+  erfOp,
+  expm1Op,
+  floorOp,
+  isFiniteOp,
+  isInfOp,
+  isNanOp,
+  log1pOp,
+  powOp,
+  reciprocalOp,
+  roundOp,
+  rsqrtOp,
+  squaredDifferenceOp,
+} from './math-float.ts';
+import {
   logSoftmaxOp,
   softmaxCrossEntropyOp,
   softmaxOp,
@@ -65,6 +81,7 @@ import { asSizeOp } from './sizes.ts';
 import { concatOp, dynamicSliceOp, padToOp, rangeOp, reverseOp, sliceOp } from './slicing.ts';
 import { assignOp, readVariableOp, variableOp } from './state.ts';
 import { unbroadcastOp } from './unbroadcast.ts';
+import { varianceOp } from './variance.ts';
 import { windowPickOp, windowPutOp, windowSumOp, windowsOp } from './windows.ts';
 
 /** Every op there is. */
@@ -98,6 +115,23 @@ export const ALL_OPS: readonly OpRecord<any>[] = [
   cosOp,
   sqrtOp,
   reluOp,
+  powOp,
+  squaredDifferenceOp,
+  log1pOp,
+  expm1Op,
+  erfOp,
+  rsqrtOp,
+  reciprocalOp,
+  floorOp,
+  ceilOp,
+  roundOp,
+  isNanOp,
+  isInfOp,
+  isFiniteOp,
+  softplusOp,
+  eluOp,
+  relu6Op,
+  leakyReluOp,
   equalOp,
   notEqualOp,
   lessOp,
@@ -134,6 +168,7 @@ export const ALL_OPS: readonly OpRecord<any>[] = [
   allOp,
   anyOp,
   meanOp,
+  varianceOp,
   argMaxOp,
   argMinOp,
   unbroadcastOp,

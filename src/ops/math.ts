@@ -21,10 +21,11 @@ import { applyBinary, applyUnary, type OpOptions, type TensorLike } from './conv
 import { broadcastShapes, mapHost, mapValues, needKind, sameDType } from './rules.ts';
 import { unbroadcast } from './unbroadcast.ts';
 
-const NUMBERS: readonly DTypeKind[] = ['float', 'int'];
-const FLOATS: readonly DTypeKind[] = ['float'];
+export const NUMBERS: readonly DTypeKind[] = ['float', 'int'];
+export const FLOATS: readonly DTypeKind[] = ['float'];
 
-interface Elementwise {
+/** What is special about an elementwise op. */
+export interface Elementwise {
   readonly name: string;
   readonly nodeName: string;
   readonly doc: string;
@@ -38,7 +39,8 @@ interface Elementwise {
   readonly gradient: (ctx: GradientContext) => readonly (Tensor | null)[];
 }
 
-function elementwise(arity: 1 | 2, op: Elementwise): OpRecord {
+/** The record of an elementwise op of one operand or, broadcasting, two. */
+export function elementwise(arity: 1 | 2, op: Elementwise): OpRecord {
   return defineOp({
     name: op.name,
     nodeName: op.nodeName,
@@ -67,7 +69,7 @@ function elementwise(arity: 1 | 2, op: Elementwise): OpRecord {
 }
 
 /** Gradients of a binary op, summed back to the operands' shapes. */
-function both(
+export function both(
   ctx: GradientContext,
   x: () => Tensor | null,
   y: () => Tensor | null,
@@ -306,7 +308,7 @@ export const logOp = elementwise(1, {
 export const tanhOp = elementwise(1, {
   name: 'tanh',
   nodeName: 'Tanh',
-  doc: 'The hyperbolic tangent, within 4 ulp.',
+  doc: 'The hyperbolic tangent, within 2 ulp.',
   kinds: FLOATS,
   float: Math.tanh,
   scalar: (x) => k.unary('tanh', x),
@@ -316,12 +318,13 @@ export const tanhOp = elementwise(1, {
 export const sigmoidOp = elementwise(1, {
   name: 'sigmoid',
   nodeName: 'Sigmoid',
-  doc: '1 / (1 + exp(-x)).',
+  doc: '1 / (1 + exp(-x)), within 2 ulp.',
   kinds: FLOATS,
   float: (x) => 1 / (1 + Math.exp(-x)),
   scalar: (x) => {
-    const one = k.constant('f32', 1, x.lanes);
-    return k.div(one, k.add(one, k.unary('exp', k.unary('neg', x))));
+    const c = (v: number): Expr => k.constant(x.type, v, x.lanes);
+    const e = k.unary('exp', k.unary('neg', k.unary('abs', x)));
+    return k.div(k.select(k.compare('lt', x, c(0)), e, c(1)), k.add(e, c(1)));
   },
   gradient: (c) => [mul(c.grad, mul(c.outputs[0], sub(1, c.outputs[0])))],
 });
@@ -329,7 +332,7 @@ export const sigmoidOp = elementwise(1, {
 export const sinOp = elementwise(1, {
   name: 'sin',
   nodeName: 'Sin',
-  doc: 'The sine of x radians; accurate for |x| up to 8,000.',
+  doc: 'The sine of x radians, within 2 ulp for any x; NaN for infinities.',
   kinds: FLOATS,
   float: Math.sin,
   scalar: (x) => k.unary('sin', x),
@@ -339,7 +342,7 @@ export const sinOp = elementwise(1, {
 export const cosOp = elementwise(1, {
   name: 'cos',
   nodeName: 'Cos',
-  doc: 'The cosine of x radians; accurate for |x| up to 8,000.',
+  doc: 'The cosine of x radians, within 2 ulp for any x; NaN for infinities.',
   kinds: FLOATS,
   float: Math.cos,
   scalar: (x) => k.unary('cos', x),

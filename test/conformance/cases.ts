@@ -13,22 +13,22 @@ import {
 } from './case.ts';
 
 const { sets, open } = shapesOf;
-const FLOAT: readonly DType[] = ['float32'];
-const NUMBER: readonly DType[] = ['float32', 'int32'];
+export const FLOAT: readonly DType[] = ['float32'];
+export const NUMBER: readonly DType[] = ['float32', 'int32'];
 const ALL: readonly DType[] = ['float32', 'int32', 'bool'];
 
-type Extra = Partial<Omit<OpCase, 'name' | 'build'>>;
+export type Extra = Partial<Omit<OpCase, 'name' | 'build'>>;
 
-function unary(
+export function unary(
   name: string,
-  fn: (x: Tensor) => Tensor,
+  fn: (x: Tensor) => Tensor | readonly Tensor[],
   dtypes: readonly DType[],
   extra: Extra = {},
 ): OpCase {
   return { name, dtypes, shapes: UNARY_SHAPES, build: ([x]) => fn(x), ...extra };
 }
 
-function binary(
+export function binary(
   name: string,
   fn: (x: Tensor, y: Tensor) => Tensor,
   dtypes: readonly DType[],
@@ -37,7 +37,7 @@ function binary(
   return { name, dtypes, shapes: BINARY_SHAPES, build: ([x, y]) => fn(x, y), ...extra };
 }
 
-const positive: Draw = { low: 0.2, high: 3 };
+export const positive: Draw = { low: 0.2, high: 3 };
 const apart: Draw = { distinct: true };
 
 const ELEMENTWISE: readonly OpCase[] = [
@@ -130,7 +130,7 @@ const ELEMENTWISE: readonly OpCase[] = [
   unary('placeholderWithDefault', (x) => tl.placeholderWithDefault(x, null), ALL),
 ];
 
-const MATRICES: readonly Shapes[] = UNARY_SHAPES.filter((s) => s.inputs[0].length >= 2);
+export const MATRICES: readonly Shapes[] = UNARY_SHAPES.filter((s) => s.inputs[0].length >= 2);
 
 function reduction(
   name: string,
@@ -156,7 +156,9 @@ function reduction(
   ];
 }
 
-const NO_ZERO = UNARY_SHAPES.filter((s) => !s.inputs[0].includes(0) && s.inputs[0].length >= 2);
+export const NO_ZERO = UNARY_SHAPES.filter(
+  (s) => !s.inputs[0].includes(0) && s.inputs[0].length >= 2,
+);
 
 const REDUCTIONS: readonly OpCase[] = [
   ...reduction('reduceSum', tl.reduceSum, NUMBER),

@@ -10,9 +10,10 @@ import { CASES } from './cases.ts';
 import { CONTROL_CASES } from './control-cases.ts';
 import { CONV_CASES } from './conv-cases.ts';
 import { EINSUM_CASES } from './einsum-cases.ts';
+import { MATH_CASES } from './math-cases.ts';
 import { buildCase, checkCase } from './run.ts';
 
-const EVERY = [...CASES, ...CONTROL_CASES, ...CONV_CASES, ...EINSUM_CASES];
+const EVERY = [...CASES, ...CONTROL_CASES, ...CONV_CASES, ...EINSUM_CASES, ...MATH_CASES];
 
 for (const c of EVERY) {
   describe(c.name, () => {

@@ -6,7 +6,6 @@ import {
   add,
   bool,
   compare,
-  constant,
   dimValue,
   type Expr,
   f32,
@@ -95,19 +94,6 @@ const broken: readonly [rule: string, kernel: Kernel][] = [
   ['operand-type', kernelOf([letX(unary('sqrt', i32(1)))])],
   ['operand-type', kernelOf([letX(add(bool(true), bool(true)))])],
   ['result-type', kernelOf([letX(forged(add(f32(1), f32(2)), { lanes: 4 }))])],
-  [
-    'lazy-select-lanes',
-    kernelOf([
-      letX({
-        op: 'select',
-        id: 1e9,
-        type: 'f32',
-        lanes: 4,
-        lazy: true,
-        args: [constant('bool', 1, 4), splat(f32(1)), splat(f32(2))],
-      }),
-    ]),
-  ],
   ['condition-type', kernelOf([ifStmt(f32(1), [])])],
   ['condition-type', kernelOf([{ kind: 'while', cond: splat(lt), body: [] }])],
   ['condition-type', kernelOf([{ kind: 'fail', when: i32(1), code: 0 }])],

@@ -3,7 +3,14 @@
 // scratch locals from the caller.
 
 import { InternalError } from '../../core/error.ts';
-import type { BinaryOp, CompareOp, Lanes, ScalarType, UnaryOp } from '../../kernel/expr.ts';
+import type {
+  BinaryExpr,
+  BinaryOp,
+  CompareOp,
+  Lanes,
+  ScalarType,
+  UnaryOp,
+} from '../../kernel/expr.ts';
 import type { FunctionBuilder, ValType } from './assembler.ts';
 import { emitIntDivision } from './int-division.ts';
 
@@ -52,6 +59,30 @@ export function emitUnary(
   } else {
     throw new InternalError(`no instruction for ${fn} of ${type}`);
   }
+}
+
+const SHIFTS: Partial<Record<BinaryOp, string>> = {
+  shl: 'i32x4.shl',
+  shr: 'i32x4.shr_s',
+  shru: 'i32x4.shr_u',
+};
+
+/** The instruction for a vector shift by a constant; by a vector there is none. */
+export function shiftByConstant(e: BinaryExpr): { op: string; count: number } | undefined {
+  const [, right] = e.args;
+  const op = SHIFTS[e.fn];
+  if (e.lanes !== 4 || right.op !== 'const' || !op) return undefined;
+  return { op, count: right.value & 31 };
+}
+
+/**
+ * The one machine instruction for a bound of a vector by a constant that is neither zero nor NaN,
+ * where it gives what `min` and `max` give in many.
+ */
+export function boundByConstant(e: BinaryExpr): string | undefined {
+  const [, right] = e.args;
+  if (e.lanes !== 4 || e.type !== 'f32' || (e.fn !== 'min' && e.fn !== 'max')) return undefined;
+  return right.op === 'const' && Math.abs(right.value) > 0 ? `f32x4.p${e.fn}` : undefined;
 }
 
 const INT: Partial<Record<BinaryOp, string>> = {

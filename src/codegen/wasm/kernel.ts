@@ -10,12 +10,14 @@ import { expandMath } from '../../kernel/math.ts';
 import type { FunctionBuilder, ModuleBuilder, ValType } from './assembler.ts';
 import { DimEmitter } from './entry-dims.ts';
 import {
+  boundByConstant,
   emitBinary,
   emitCast,
   emitCompare,
   emitLoad,
   emitStore,
   emitUnary,
+  shiftByConstant,
   splatBytes,
   valType,
 } from './instructions.ts';
@@ -456,11 +458,19 @@ class KernelEmitter {
         this.expr(e.args[0]);
         emitUnary(f, e.fn, e.args[0].type, e.lanes, this.scratch);
         return;
-      case 'binary':
+      case 'binary': {
         this.expr(e.args[0]);
+        const shift = shiftByConstant(e);
+        if (shift) {
+          f.op('i32.const', shift.count).op(shift.op);
+          return;
+        }
         this.expr(e.args[1]);
-        emitBinary(f, e.fn, e.type, e.lanes, this.scratch);
+        const bound = boundByConstant(e);
+        if (bound) f.op(bound);
+        else emitBinary(f, e.fn, e.type, e.lanes, this.scratch);
         return;
+      }
       case 'compare':
         this.expr(e.args[0]);
         this.expr(e.args[1]);
@@ -571,6 +581,19 @@ class KernelEmitter {
 
   private select([c, a, b]: readonly [Expr, Expr, Expr], lazy: boolean, type: ValType): void {
     const { f } = this;
+    if (lazy && type === 'v128') {
+      // What a lane takes from `b` is computed anyway; `a` only where some lane takes it.
+      const [mask, out] = [f.local('v128', 'mask'), f.local('v128', 'lazy')];
+      this.expr(c);
+      f.op('local.set', mask);
+      this.expr(b);
+      f.op('local.set', out).op('local.get', mask).op('v128.any_true').if_();
+      const copy = { ...this.known, exprs: new Map(this.known.exprs) };
+      this.scoped(copy, () => this.expr(a));
+      f.op('local.get', out).op('local.get', mask).op('v128.bitselect').op('local.set', out).end();
+      f.op('local.get', out);
+      return;
+    }
     if (lazy) {
       this.expr(c);
       f.if_(type);

@@ -325,9 +325,20 @@ function unaryText(e: Expr & { op: 'unary' }, x: string, scope: ExprScope): stri
       return type === 'i32' ? x : `${e.fn}(${x})`;
     case 'nearest':
       return type === 'i32' ? x : `round(${x})`;
-    default:
+    case 'sqrt':
+    case 'exp':
+    case 'log':
+    case 'tanh':
+    case 'sin':
+    case 'cos':
       invariant(type === 'f32', `WGSL has no ${e.fn} of ${type}`);
       return call(`f${e.fn}`);
+    case 'expm1':
+    case 'log1p':
+    case 'erf':
+      throw new InternalError(`WGSL has no ${e.fn}`);
+    default:
+      return e.fn satisfies never;
   }
 }
 
@@ -378,6 +389,8 @@ function intBinary(
       return `(${x} >> ${count})`;
     case 'shru':
       return `bitcast<i32>(bitcast<u32>(${x}) >> ${count})`;
+    case 'pow':
+      throw new InternalError('WGSL has no pow of i32');
     case 'mulhiu':
       return `${scope.helper('mul_high')}(${x}, ${y})`;
     case 'add':

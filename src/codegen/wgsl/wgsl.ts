@@ -15,6 +15,7 @@ import {
 import { InternalError, invariant } from '../../core/error.ts';
 import type { Expr, ScalarType } from '../../kernel/expr.ts';
 import type { ForStmt, Kernel, Stmt } from '../../kernel/ir.ts';
+import { expandMath } from '../../kernel/math.ts';
 import { dimText } from './dims.ts';
 import { type ExprScope, exprText, type Output, unwrapped } from './expr.ts';
 import { type HelperName, libraryText, ZERO_WORD } from './library.ts';
@@ -300,13 +301,17 @@ class Emitter {
   }
 }
 
+/** The functions that WGSL has itself; the others are expanded as on the CPU. */
+const BUILT_IN: ReadonlySet<string> = new Set(['exp', 'log', 'tanh', 'sin', 'cos', 'isnan']);
+
 /**
  * The WGSL of a portable kernel. Names are replaced by numbered ones; those of the kernel only show
  * in the order of terms of dims. Transcendental functions become builtins of WGSL, whose accuracy
  * is the implementation's; `expandMath` first makes them the polynomials all backends share. Throws an `InternalError` on vectors and
  * scratch arrays, which only scheduled kernels have.
  */
-export function emitWgsl(kernel: Kernel): WgslKernel {
+export function emitWgsl(portable: Kernel): WgslKernel {
+  const kernel = expandMath(portable, BUILT_IN);
   const { axes, body } = splitGrid(kernel);
   const emitter = new Emitter(kernel);
   emitter.main(axes, body);
