@@ -18,7 +18,8 @@ export type {
 } from './backends/backend.ts';
 export { registerBackend } from './backends/backend.ts';
 export type { Atom, Dim, DimExpr, DimFn, FnAtom, Sym, Term } from './core/dim.ts';
-export { dimToString } from './core/dim.ts';
+
+export { dimToString } from './core/dim-text.ts';
 export type { DType, TypedArray } from './core/dtype.ts';
 export type { ErrorContext } from './core/error.ts';
 export {
@@ -67,6 +68,7 @@ export type {
   Lanes,
   LoadExpr,
   LocalExpr,
+  MaddExpr,
   PackExpr,
   ScalarType,
   SelectExpr,
@@ -250,10 +252,12 @@ export type {
   StartSym,
   Step,
 } from './plan/types.ts';
+export type { Given } from './session/call-site.ts';
 export { DeviceTensor } from './session/device-tensor.ts';
 export type { Feedable, Feeds } from './session/feeds.ts';
 export {
   type Callable,
+  type Keep,
   type ProgramStats,
   type PutOptions,
   type RunOptions,

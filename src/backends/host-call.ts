@@ -2,7 +2,7 @@
 // comes back checked against the declared types. All backends call through here, so that the errors
 // are the same everywhere.
 
-import { evalDim } from '../core/dim.ts';
+import { evalDim } from '../core/dim-value.ts';
 import { ExecutionError, TensorloomError, UnsupportedError } from '../core/error.ts';
 import { toNDArray } from '../core/from-nested.ts';
 import { type DataOf, type HostTensor, NDArray } from '../core/ndarray.ts';

@@ -453,7 +453,8 @@ export function ne1Dim(a: Dim): Dim {
   return makeFn('ne1', [a]);
 }
 
-function applyFn(fn: DimFn, args: readonly Dim[]): Dim {
+/** Applies a function to dims. */
+export function applyFn(fn: DimFn, args: readonly Dim[]): Dim {
   switch (fn) {
     case 'floordiv':
       return floorDiv(args[0], args[1]);
@@ -495,24 +496,6 @@ function substituteAtom(a: Atom, to: (sym: Sym) => Dim | undefined): Dim | undef
   if (a.kind === 'sym') return to(a);
   const args = a.args.map((x) => substituteDim(x, to));
   return args.some((x, i) => x !== a.args[i]) ? applyFn(a.fn, args) : undefined;
-}
-
-/** The value of a dim, given the value of each symbol by id. */
-export function evalDim(d: Dim, value: (id: string) => number): number {
-  if (typeof d === 'number') return d;
-  let out = 0;
-  for (const t of d.terms) {
-    let p = t.coef;
-    for (const a of t.atoms) p *= a.kind === 'sym' ? value(a.id) : evalFn(a, value);
-    out += p;
-  }
-  return out;
-}
-
-function evalFn(a: FnAtom, value: (id: string) => number): number {
-  const x = evalDim(a.args[0], value);
-  if (a.fn === 'ne1') return x === 1 ? 0 : 1;
-  return applyFn(a.fn, [x, evalDim(a.args[1], value)]) as number;
 }
 
 /** Adds the symbols of a dim to a map by id. */
@@ -584,21 +567,4 @@ function findAffine(d: DimExpr, id: string): Affine | undefined {
 /** An upper bound free of symbols that have a bound of their own (assumes monotone growth). */
 export function boundOf(d: Dim): Dim {
   return substituteDim(d, (s) => (s.bound === undefined ? undefined : boundOf(s.bound)));
-}
-
-/** The text of a dim: `10`, `batch`, `?`, `2*batch+1`, `floordiv(n,2)`. */
-export function dimToString(d: Dim): string {
-  if (typeof d === 'number') return String(d);
-  const ordered = [...d.terms].sort((a, b) => b.atoms.length - a.atoms.length);
-  let out = '';
-  for (const t of ordered) {
-    const atoms = t.atoms.map((a) =>
-      a.kind === 'sym' ? a.name : `${a.fn}(${a.args.map(dimToString).join(', ')})`,
-    );
-    const size = Math.abs(t.coef);
-    const text = [...(size === 1 && atoms.length > 0 ? [] : [String(size)]), ...atoms].join('*');
-    out += out === '' ? (t.coef < 0 ? '-' : '') : t.coef < 0 ? '-' : '+';
-    out += text;
-  }
-  return out;
 }

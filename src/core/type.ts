@@ -1,7 +1,8 @@
 // The type of a tensor: dtype and shape. A shape is a list of dims, or null where not even the rank
 // is known. Row-major contiguous layout is the only layout a materialised tensor has.
 
-import { addDim, type Dim, dimEquals, dimToString, mulDim } from './dim.ts';
+import { addDim, type Dim, dimEquals, mulDim } from './dim.ts';
+import { dimToString } from './dim-text.ts';
 import type { DType } from './dtype.ts';
 import { ShapeError } from './error.ts';
 

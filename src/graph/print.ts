@@ -1,7 +1,7 @@
 // The text form of functions: one node a line, bodies indented. Deterministic, for goldens, diffs and
 // people. Not a format to read back; that is `json.ts`.
 
-import { dimToString } from '../core/dim.ts';
+import { dimToString } from '../core/dim-text.ts';
 import { type TensorType, typeToString } from '../core/type.ts';
 import type { AttrValue, Func, Node, Ref } from './func.ts';
 import { isFunc, liveNodes } from './walk.ts';

@@ -6,7 +6,8 @@
 // channels and m output channels of a group. Filters are [k.., c, g*m]; of a depthwise convolution
 // [k.., g, m].
 
-import { type Dim, dimToString, mulDim } from '../core/dim.ts';
+import { type Dim, mulDim } from '../core/dim.ts';
+import { dimToString } from '../core/dim-text.ts';
 import { ShapeError } from '../core/error.ts';
 import { type Dims, shapeToString } from '../core/type.ts';
 import { getDefaultGraph } from '../graph/graph.ts';

@@ -2,7 +2,8 @@
 // Operands are transposed rather than results wherever that suffices: a transposed operand is an index
 // expression of the contraction, a transposed result would be a copy.
 
-import { type Dim, dimToString } from '../core/dim.ts';
+import type { Dim } from '../core/dim.ts';
+import { dimToString } from '../core/dim-text.ts';
 import { ShapeError, ValueError } from '../core/error.ts';
 import { typeToString } from '../core/type.ts';
 import { getDefaultGraph } from '../graph/graph.ts';

@@ -39,6 +39,7 @@ export class DeviceTensor<D extends DType = DType> {
     look = (handle, owner) => (handle.#owner !== owner ? 'foreign' : (handle.#value ?? 'disposed'));
   }
 
+  /** @internal */
   constructor(value: DeviceValue, owner: Owner) {
     this.dtype = value.dtype as D;
     this.shape = value.shape;

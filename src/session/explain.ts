@@ -2,7 +2,8 @@
 // kernels with their loops and device code, and the memory plan.
 
 import type { Device } from '../backends/backend.ts';
-import { type Dim, dimToString } from '../core/dim.ts';
+import type { Dim } from '../core/dim.ts';
+import { dimToString } from '../core/dim-text.ts';
 import { typeToString } from '../core/type.ts';
 import type { Graph } from '../graph/graph.ts';
 import { printFunc } from '../graph/print.ts';

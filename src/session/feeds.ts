@@ -2,7 +2,8 @@
 // told in terms of the tensor that is fed: its name, what it takes, what it got.
 
 import type { DeviceValue } from '../backends/backend.ts';
-import { asSym, type Dim, evalDim } from '../core/dim.ts';
+import { asSym, type Dim } from '../core/dim.ts';
+import { evalDim } from '../core/dim-value.ts';
 import type { DType } from '../core/dtype.ts';
 import { DTypeError, FeedError, GraphError, UnsupportedError, ValueError } from '../core/error.ts';
 import { toNDArray } from '../core/from-nested.ts';

@@ -2,7 +2,7 @@
 // each shape class met, up to a limit, then the generic plan for all others.
 
 import type { Device, Executable } from '../backends/backend.ts';
-import { evalDim } from '../core/dim.ts';
+import { evalDim } from '../core/dim-value.ts';
 import { ShapeError } from '../core/error.ts';
 import type { Constraint, Func } from '../graph/func.ts';
 import { type PassOptions, runPasses } from '../passes/pipeline.ts';

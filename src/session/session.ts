@@ -108,7 +108,8 @@ export interface ProgramStats {
 }
 
 type Results = HostTensor[] | DeviceValue[];
-type Keep = RunOptions & { readonly keep: true };
+/** Options of a run whose results stay on the device. */
+export type Keep = RunOptions & { readonly keep: true };
 
 /** A compiled entry for a hot loop; see {@link Session.makeCallable}. */
 export interface Callable<F> {

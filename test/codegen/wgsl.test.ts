@@ -7,7 +7,6 @@ import {
   addDim,
   bcastDim,
   type Dim,
-  evalDim,
   floorDiv,
   maxDim,
   minDim,
@@ -16,6 +15,7 @@ import {
   ne1Dim,
   subDim,
 } from '../../src/core/dim.ts';
+import { evalDim } from '../../src/core/dim-value.ts';
 import { InternalError } from '../../src/core/error.ts';
 import {
   add,

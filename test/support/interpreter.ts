@@ -10,7 +10,8 @@ import type {
 } from '../../src/backends/backend.ts';
 import { checkedResults, hostArguments } from '../../src/backends/host-call.ts';
 import { copyOf, HostValue, hostFeeds } from '../../src/backends/host-value.ts';
-import { type Dim, evalDim } from '../../src/core/dim.ts';
+import type { Dim } from '../../src/core/dim.ts';
+import { evalDim } from '../../src/core/dim-value.ts';
 import { dtypeInfo, type TypedArray } from '../../src/core/dtype.ts';
 import { ExecutionError, TimeoutError } from '../../src/core/error.ts';
 import { type HostTensor, sizeOf } from '../../src/core/ndarray.ts';

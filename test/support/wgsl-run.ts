@@ -3,7 +3,7 @@
 
 import { existsSync } from 'node:fs';
 import { emitWgsl } from '../../src/codegen/wgsl/wgsl.ts';
-import { evalDim } from '../../src/core/dim.ts';
+import { evalDim } from '../../src/core/dim-value.ts';
 import type { Kernel } from '../../src/kernel/ir.ts';
 
 /** The arrays of kernels: f32, i32, and one byte or word per bool. */

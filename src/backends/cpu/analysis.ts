@@ -3,7 +3,8 @@
 
 import { walkSteps } from '../../codegen/wasm/block.ts';
 import { canFail, firstWrite } from '../../codegen/wasm/entry.ts';
-import { type Dim, evalDim } from '../../core/dim.ts';
+import type { Dim } from '../../core/dim.ts';
+import { evalDim } from '../../core/dim-value.ts';
 import type { Func } from '../../graph/func.ts';
 import type { KernelStep, Plan, Step } from '../../plan/types.ts';
 

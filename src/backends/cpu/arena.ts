@@ -2,7 +2,7 @@
 // and cached, and the regions of memory that runs use, which are kept between runs at their high
 // water. Invariant: two arena buffers that are alive at one position never overlap.
 
-import { evalDim } from '../../core/dim.ts';
+import { evalDim } from '../../core/dim-value.ts';
 import { dtypeInfo } from '../../core/dtype.ts';
 import type { Plan } from '../../plan/types.ts';
 import { alignUp, type DeviceMemory } from './memory.ts';

@@ -4,7 +4,8 @@
 
 import { STATUS } from '../../codegen/wasm/block.ts';
 import { buildPlanModule, type KernelCompiler } from '../../codegen/wasm/entry.ts';
-import { type Dim, evalDim } from '../../core/dim.ts';
+import type { Dim } from '../../core/dim.ts';
+import { evalDim } from '../../core/dim-value.ts';
 import {
   AbortedError,
   ExecutionError,

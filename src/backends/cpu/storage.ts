@@ -3,7 +3,8 @@
 // next is the frame's to know (see `frame.ts`); constants and tapes keep their addresses here.
 
 import { type BlockLayout, layoutBlock, NO_FAIL } from '../../codegen/wasm/block.ts';
-import { type Dim, evalDim } from '../../core/dim.ts';
+import type { Dim } from '../../core/dim.ts';
+import { evalDim } from '../../core/dim-value.ts';
 import { dtypeInfo } from '../../core/dtype.ts';
 import { invariant, OutOfMemoryError } from '../../core/error.ts';
 import { type DataOf, type HostTensor, NDArray, sizeOf } from '../../core/ndarray.ts';
