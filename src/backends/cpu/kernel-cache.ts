@@ -4,7 +4,7 @@
 
 import type { FunctionBuilder, ModuleBuilder } from '../../codegen/wasm/assembler.ts';
 import type { KernelCompiler } from '../../codegen/wasm/entry.ts';
-import { dimEmitter } from '../../codegen/wasm/kernel.ts';
+import { dimEmitter } from '../../codegen/wasm/entry-dims.ts';
 import type { DimFn } from '../../core/dim.ts';
 import type { Kernel, TiledKernel } from '../../kernel/ir.ts';
 import { printKernel } from '../../kernel/print.ts';

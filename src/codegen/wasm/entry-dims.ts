@@ -122,3 +122,14 @@ export class DimEmitter {
     return f.index;
   }
 }
+
+const dimEmitters = new WeakMap<ModuleBuilder, DimEmitter>();
+
+/** The emitter of sizes that the kernels of a module share. */
+export function dimEmitter(module: ModuleBuilder): DimEmitter {
+  const old = dimEmitters.get(module);
+  if (old) return old;
+  const made = new DimEmitter(module);
+  dimEmitters.set(module, made);
+  return made;
+}

@@ -8,7 +8,7 @@ import type { Expr, ScalarType } from '../../kernel/expr.ts';
 import type { ForStmt, Stmt, TiledKernel, WhileStmt } from '../../kernel/ir.ts';
 import { expandMath } from '../../kernel/math.ts';
 import type { FunctionBuilder, ModuleBuilder, ValType } from './assembler.ts';
-import { DimEmitter } from './entry-dims.ts';
+import { dimEmitter } from './entry-dims.ts';
 import {
   boundByConstant,
   emitBinary,
@@ -57,17 +57,6 @@ export function emitKernel(
   env: KernelEnv,
 ): EmittedKernel {
   return new KernelEmitter(module, expandMath(kernel), env).run();
-}
-
-const dimEmitters = new WeakMap<ModuleBuilder, DimEmitter>();
-
-/** The emitter of sizes that the kernels of a module share. */
-export function dimEmitter(module: ModuleBuilder): DimEmitter {
-  const old = dimEmitters.get(module);
-  if (old) return old;
-  const made = new DimEmitter(module);
-  dimEmitters.set(module, made);
-  return made;
 }
 
 interface BufferInfo {
