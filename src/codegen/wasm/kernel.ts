@@ -346,7 +346,7 @@ class KernelEmitter {
       const start = addDim(addDim(base, least), mulDim(coef, axisDim));
       f.op('local.get', info.local);
       if (info.offset > 0) f.op('i32.const', info.offset).op('i32.add');
-      this.bytesOf(start, size);
+      this.dim(mulDim(start, size));
       f.op('i32.add').op('local.set', pointer);
       this.known.pointers.set(`${key}:${s.axis.id}`, pointer);
       this.known.pointers.set(`${key}:${s.axis.id}:least`, least);
@@ -365,10 +365,6 @@ class KernelEmitter {
   }
 
   private currentAxis = '';
-
-  private bytesOf(index: Dim, size: number): void {
-    this.dim(mulDim(index, size));
-  }
 
   private buffer(name: string): BufferInfo {
     const b = this.buffers.get(name);
