@@ -395,6 +395,30 @@ describe('row kernels', () => {
     );
   });
 
+  it('computes once what several loops of a row share', () => {
+    const x = ld('b1', [di, dj], [a, b]);
+    const e = unary('exp', sub(x, letRef('top', 'f32')));
+    const softmax = (result: Expr, inputs: number): Case =>
+      kernelOf(
+        nest([i], 'grid', [
+          ...reduce('m', 'max', f32(-Infinity), [j], x),
+          let_('top', sum('m')),
+          ...reduce('s', 'add', f32(0), [j], e),
+          let_('inv', div(f32(1), sum('s'))),
+          loop(j, 'lane', [store('b0', at([di, dj], [a, b]), result)]),
+        ]),
+        Array.from({ length: 1 + inputs }, () => ['f32', a, b] as const),
+      );
+    const once = softmax(mul(e, letRef('inv', 'f32')), 1);
+    checkAll(once, 2, 1e-5);
+    // In four lanes and in one.
+    expect(text(once).match(/exp\(/g)).toHaveLength(2);
+    // A result may share its memory with an input that is still to be read.
+    const other = softmax(mul(e, ld('b2', [di, dj], [a, b])), 2);
+    checkAll(other, 2, 1e-5);
+    expect(text(other).match(/exp\(/g)?.length).toBeGreaterThan(2);
+  });
+
   it('does softmax across rows', () => {
     const x = ld('b1', [dj, di], [b, a]);
     const e = unary('exp', sub(x, sum('m')));
