@@ -39,13 +39,14 @@ const signBit = (x: Expr): Expr => and(bitsOf(x), -0x80000000);
 const withSign = (a: Expr, x: Expr): Expr =>
   fromBits(binary('or', bitsOf(unary('abs', a)), signBit(x)));
 
-// Adding 1.5 * 2^23 to a small number rounds it to an integer, which the low bits of the sum hold.
+// Added to an integer below 2^22, 1.5 * 2^23 leaves it in the low bits of the sum. It could round as
+// well, but compilers for GPUs take `(x + c) - c` for `x`.
 const MAGIC = 12582912;
 
-/** The nearest integer of a small number, as f32 and as a word whose low 23 bits are the integer. */
+/** The nearest integer of a small number, as f32 and as a word whose low 22 bits are the integer. */
 function round(x: Expr): { n: Expr; bits: Expr } {
-  const sum = add(x, k(MAGIC, x.lanes));
-  return { n: sub(sum, k(MAGIC, x.lanes)), bits: bitsOf(sum) };
+  const n = unary('nearest', x);
+  return { n, bits: bitsOf(add(n, k(MAGIC, x.lanes))) };
 }
 
 /** `2^n` from a word with `n`, in -126 .. 127, in its low 9 bits. */
@@ -152,11 +153,11 @@ export function log1p(x: Expr): Expr {
   const L = x.lanes;
   const u = add(x, k(1, L));
   const { m, e } = logParts(u);
-  // What the sum rounded away, scaled like the mantissa: 2^-e is made of its bits. Nothing is lost
-  // where they don't fit.
-  const scale = binary('max', sub(ki(0x3f800000, L), e), ki(0, L));
-  const lost = mul(sub(x, sub(u, k(1, L))), fromBits(scale));
-  const f = add(sub(m, k(1, L)), lost);
+  // What the sum rounded away, x - (u - 1), scaled like the mantissa. In this form no compiler for
+  // GPUs takes it for zero. Where nothing is lost the scale may not be a number of this type.
+  const scale = fromBits(sub(ki(0x3f800000, L), e));
+  const lost = sub(mul(x, scale), sub(m, scale));
+  const f = add(sub(m, k(1, L)), select(compare('lt', x, k(2 ** 25, L)), lost, k(0, L)));
   const y = logOf(f, cast('f32', binary('shr', e, ki(23, L))));
   const finite = select(compare('lt', unary('abs', x), k(2 ** -24, L)), x, y);
   // -1 gives -Infinity, less or NaN gives NaN, infinity itself.

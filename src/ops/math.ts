@@ -324,7 +324,10 @@ export const sigmoidOp = elementwise(1, {
   scalar: (x) => {
     const c = (v: number): Expr => k.constant(x.type, v, x.lanes);
     const e = k.unary('exp', k.unary('neg', k.unary('abs', x)));
-    return k.div(k.select(k.compare('lt', x, c(0)), e, c(1)), k.add(e, c(1)));
+    // e (1 - q) on the left, 1 - q on the right: the rounding of the sum counts only by its share.
+    const q = k.div(e, k.add(e, c(1)));
+    const base = k.select(k.compare('lt', x, c(0)), e, c(1));
+    return k.sub(base, k.mul(base, q));
   },
   gradient: (c) => [mul(c.grad, mul(c.outputs[0], sub(1, c.outputs[0])))],
 });

@@ -64,11 +64,36 @@ describe.skipIf(!available)('WGSL operations', () => {
     await sweep('f32', (a) => select(compare('lt', a, a), make, unary(fn, f32(1000))), options);
   });
 
-  it.each<UnaryOp>(['exp', 'log', 'tanh', 'sin', 'cos'])('has %s as polynomials', async (fn) => {
-    const values = FLOATS.filter((x) => !(Math.abs(x) > 8000 && Number.isFinite(x)));
-    // Subnormal results may be flushed to zero.
-    const options = { tolerance: 1e-5, floor: 1e-30, values, expand: true };
-    await sweep('f32', (a) => unary(fn, a), options);
+  it.each<UnaryOp>([...(['exp', 'expm1', 'log', 'log1p', 'tanh', 'erf', 'sin', 'cos'] as const)])(
+    'has %s as polynomials',
+    async (fn) => {
+      const values = FLOATS.filter((x) => !(Math.abs(x) > 1e30 && Number.isFinite(x)));
+      // Subnormal results may be flushed to zero.
+      const options = { tolerance: 1e-5, floor: 1e-30, values, expand: true };
+      await sweep('f32', (a) => unary(fn, a), options);
+    },
+  );
+
+  it('has pow', async () => {
+    const values = [
+      0,
+      -0,
+      1,
+      -1,
+      2,
+      -2,
+      0.5,
+      3,
+      -3,
+      0.7,
+      11.5,
+      1e-3,
+      Infinity,
+      -Infinity,
+      Number.NaN,
+    ];
+    await sweep('f32', (a, b) => binary('pow', a, b), { tolerance: 2e-5, floor: 1e-30, values });
+    await sweep('i32', (a, b) => binary('pow', a, b));
   });
 
   it('has the builtin sin and cos to their accuracy', async () => {

@@ -67,22 +67,25 @@ const SHIFTS: Partial<Record<BinaryOp, string>> = {
   shru: 'i32x4.shr_u',
 };
 
-/** The instruction for a vector shift by a constant; by a vector there is none. */
-export function shiftByConstant(e: BinaryExpr): { op: string; count: number } | undefined {
+/** A vector shift by a constant of what is on the stack, if `e` is one; by a vector none exists. */
+export function emitShift(f: FunctionBuilder, e: BinaryExpr): boolean {
   const [, right] = e.args;
   const op = SHIFTS[e.fn];
-  if (e.lanes !== 4 || right.op !== 'const' || !op) return undefined;
-  return { op, count: right.value & 31 };
+  if (e.lanes !== 4 || right.op !== 'const' || !op) return false;
+  f.op('i32.const', right.value & 31).op(op);
+  return true;
 }
 
 /**
- * The one machine instruction for a bound of a vector by a constant that is neither zero nor NaN,
- * where it gives what `min` and `max` give in many.
+ * A bound of a vector by a constant that is neither zero nor NaN, if `e` is one, of what is on the
+ * stack: one machine instruction then gives what `min` and `max` give in many.
  */
-export function boundByConstant(e: BinaryExpr): string | undefined {
+export function emitBound(f: FunctionBuilder, e: BinaryExpr): boolean {
   const [, right] = e.args;
-  if (e.lanes !== 4 || e.type !== 'f32' || (e.fn !== 'min' && e.fn !== 'max')) return undefined;
-  return right.op === 'const' && Math.abs(right.value) > 0 ? `f32x4.p${e.fn}` : undefined;
+  if (e.lanes !== 4 || e.type !== 'f32' || (e.fn !== 'min' && e.fn !== 'max')) return false;
+  if (right.op !== 'const' || !(Math.abs(right.value) > 0)) return false;
+  f.op(`f32x4.p${e.fn}`);
+  return true;
 }
 
 const INT: Partial<Record<BinaryOp, string>> = {

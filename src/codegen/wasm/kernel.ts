@@ -10,21 +10,23 @@ import { expandMath } from '../../kernel/math.ts';
 import type { FunctionBuilder, ModuleBuilder, ValType } from './assembler.ts';
 import { dimEmitter } from './entry-dims.ts';
 import {
-  boundByConstant,
   emitBinary,
+  emitBound,
   emitCast,
   emitCompare,
   emitLoad,
+  emitShift,
   emitStore,
   emitUnary,
-  shiftByConstant,
   splatBytes,
   valType,
 } from './instructions.ts';
 import { KernelDims } from './kernel-dims.ts';
+import type { BufferInfo, Known } from './known.ts';
 import { invariantDims, invariantExprs, pointerRows } from './loops.ts';
 import { HALVES, INTERLEAVED, type LaneOfFour, laneOfFour } from './shuffles.ts';
 import {
+  countExprs,
   countUses,
   type Effects,
   effectsOf,
@@ -57,21 +59,6 @@ export function emitKernel(
   env: KernelEnv,
 ): EmittedKernel {
   return new KernelEmitter(module, expandMath(kernel), env).run();
-}
-
-interface BufferInfo {
-  readonly type: ScalarType;
-  /** Local that holds the byte address. */
-  readonly local: number;
-  /** Added to the address: arrays stand at fixed places in scratch. */
-  readonly offset: number;
-}
-
-/** Values that are held in locals, by expression, dim, or address. */
-interface Known {
-  readonly exprs: Map<Expr, number>;
-  readonly dims: Map<string, number>;
-  readonly pointers: Map<string, number>;
 }
 
 /** Memory below this address is never a buffer's, so that small offsets can't wrap around. */
@@ -311,12 +298,16 @@ class KernelEmitter {
   /** Computes before a loop what its body would compute again in each turn. */
   private hoist(s: ForStmt, body: readonly Stmt[], effects: Effects): void {
     const wanted = invariantExprs(body, effects, (e) => this.known.exprs.has(e));
+    // What they share is computed once: without that the code would grow with their size as trees.
+    const outer = this.counts;
+    this.counts = countExprs(wanted);
     for (const e of wanted) {
       const local = this.f.local(valType(e.type, e.lanes), 'inv');
       this.expr(e);
       this.f.op('local.set', local);
       this.known.exprs.set(e, local);
     }
+    this.counts = outer;
     for (const d of invariantDims(s.axis.id, body, effects)) {
       const key = dimKey(d);
       if (this.known.dims.has(key)) continue;
@@ -443,19 +434,12 @@ class KernelEmitter {
         this.expr(e.args[0]);
         emitUnary(f, e.fn, e.args[0].type, e.lanes, this.scratch);
         return;
-      case 'binary': {
+      case 'binary':
         this.expr(e.args[0]);
-        const shift = shiftByConstant(e);
-        if (shift) {
-          f.op('i32.const', shift.count).op(shift.op);
-          return;
-        }
+        if (emitShift(f, e)) return;
         this.expr(e.args[1]);
-        const bound = boundByConstant(e);
-        if (bound) f.op(bound);
-        else emitBinary(f, e.fn, e.type, e.lanes, this.scratch);
+        if (!emitBound(f, e)) emitBinary(f, e.fn, e.type, e.lanes, this.scratch);
         return;
-      }
       case 'compare':
         this.expr(e.args[0]);
         this.expr(e.args[1]);

@@ -171,12 +171,17 @@ export function accesses(stmts: readonly Stmt[]): { buffer: string; index: Dim }
 
 /** How often expressions are used by the statements that run in each pass of a block. */
 export function countUses(stmts: readonly Stmt[]): Map<Expr, number> {
+  return countExprs(straight(stmts).flatMap((s) => [...exprsOf(s)]));
+}
+
+/** How often each expression occurs in others, shared parts of them counted once. */
+export function countExprs(roots: readonly Expr[]): Map<Expr, number> {
   const counts = new Map<Expr, number>();
   const visit = (e: Expr): void => {
     const n = (counts.get(e) ?? 0) + 1;
     counts.set(e, n);
     if (n === 1) argsOf(e).forEach(visit);
   };
-  for (const s of straight(stmts)) exprsOf(s).forEach(visit);
+  roots.forEach(visit);
   return counts;
 }
