@@ -86,9 +86,12 @@ export interface Device {
   readonly ready: Promise<void>;
   compile(plan: Plan): Executable;
   /** Copies a value to the device. */
-  put(value: HostTensor): DeviceValue;
+  put(value: HostTensor): DeviceValue | Promise<DeviceValue>;
   hasVariable(name: string): boolean;
-  /** A copy of a variable's value; undefined where it holds none. */
+  /**
+   * A copy of a variable's value; undefined where it holds none. Throws UnsupportedError where the
+   * device can't be read at once.
+   */
   readVariable(name: string): HostTensor | undefined;
   writeVariable(name: string, value: HostTensor): void;
   /** Counters, where the device keeps any. */

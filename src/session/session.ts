@@ -230,7 +230,7 @@ export class Session {
     await this.ready;
     this.checkOpen();
     const { dtype, shape } = options;
-    return new DeviceTensor<D>(this.device.put(toNDArray(value, dtype, shape)), this);
+    return new DeviceTensor<D>(await this.device.put(toNDArray(value, dtype, shape)), this);
   }
 
   /** Whether {@link close} was called. */
@@ -267,7 +267,10 @@ export class Session {
     return explainProgram(this.graph, flat, feeds, this.device, this.options);
   }
 
-  /** The value of a variable, as it is between runs. */
+  /**
+   * The value of a variable, as it is between runs. Throws UnsupportedError `session/sync` where the
+   * device can't be read at once, as in a page: fetch the variable with `run` there.
+   */
   variableValue(v: { readonly name: string }): NDArray | undefined {
     this.checkOpen();
     const value = this.device.readVariable(v.name);

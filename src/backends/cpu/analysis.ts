@@ -5,8 +5,8 @@ import { walkSteps } from '../../codegen/wasm/block.ts';
 import { canFail, firstWrite } from '../../codegen/wasm/entry.ts';
 import type { Dim } from '../../core/dim.ts';
 import { evalDim } from '../../core/dim-value.ts';
-import type { Func } from '../../graph/func.ts';
-import type { KernelStep, Plan, Step } from '../../plan/types.ts';
+import type { Func, Node } from '../../graph/func.ts';
+import type { HostStep, KernelStep, Plan, Segment, Step } from '../../plan/types.ts';
 
 /** When the last thing that can fail happens, as a position. */
 export interface Risks {
@@ -71,18 +71,46 @@ function lastPosition(step: Step): number {
 
 /** The shape that a plan's function gives a variable, if it names it. */
 export function variableShape(func: Func, name: string): readonly Dim[] | undefined {
+  return variableNode(func, name)?.types[0]?.shape ?? undefined;
+}
+
+/** A node of the function or of its bodies that tells the shape of a variable. */
+function variableNode(func: Func, name: string): Node | undefined {
   for (const node of func.nodes) {
-    const shape = node.attrs.variable === name ? node.types[0]?.shape : undefined;
-    if (shape) return shape;
+    if (node.attrs.variable === name && node.types[0]?.shape) return node;
     for (const value of Object.values(node.attrs)) {
       for (const body of Array.isArray(value) ? value : [value]) {
         if (!isFunc(body)) continue;
-        const inner = variableShape(body, name);
+        const inner = variableNode(body, name);
         if (inner) return inner;
       }
     }
   }
   return undefined;
+}
+
+/** A {@link Plan} whose host steps have no function. */
+export interface BarePlan extends Omit<Plan, 'segments'> {
+  readonly segments: readonly (
+    | Extract<Segment, { kind: 'device' }>
+    | { readonly kind: 'host'; readonly step: Omit<HostStep, 'fn'> & { readonly fn: null } }
+  )[];
+}
+
+/**
+ * A plan without what an executable does not look at and without host functions: plain data
+ * throughout, so that it can be posted to a worker.
+ */
+export function barePlan(plan: Plan): BarePlan {
+  const nodes = plan.writes.flatMap((name) => {
+    const node = variableNode(plan.func, name);
+    return node ? [{ ...node, attrs: { variable: name }, values: [] }] : [];
+  });
+  const func = { ...plan.func, params: [], nodes, results: [], effects: [] };
+  const segments = plan.segments.map((s) =>
+    s.kind === 'host' ? { ...s, step: { ...s.step, fn: null } } : s,
+  );
+  return { ...plan, func, segments };
 }
 
 function isFunc(value: unknown): value is Func {

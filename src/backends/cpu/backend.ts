@@ -1,5 +1,6 @@
 // The CPU backend: plans compiled to WebAssembly over one memory per session, on one or more
-// threads. This file joins the parts: the CPU scheduler, the WebAssembly generator and the device.
+// threads; in a page all but code generation is a worker's. This file joins the parts: the CPU
+// scheduler, the WebAssembly generator and the device.
 
 import type { KernelCompiler } from '../../codegen/wasm/entry.ts';
 import { emitKernel } from '../../codegen/wasm/kernel.ts';
@@ -8,6 +9,7 @@ import { UnsupportedError } from '../../core/error.ts';
 import { scheduleCpu } from '../../kernel/schedule/schedule.ts';
 import type { Backend } from '../backend.ts';
 import { CpuDevice } from './device.ts';
+import { isPage, PageDevice, startCoordinator } from './page-device.ts';
 
 /** How this backend compiles kernels. */
 function compiler(relaxed: boolean): KernelCompiler {
@@ -35,7 +37,11 @@ function choose(wanted: boolean | undefined): boolean {
 export function cpuBackend(): Backend {
   return {
     name: 'cpu',
-    capabilities: { sync: true, kernels: true },
-    open: (options) => new CpuDevice(options, compiler(choose(options.relaxedSimd))),
+    capabilities: { sync: !isPage(), kernels: true },
+    open: (options) => {
+      const made = compiler(choose(options.relaxedSimd));
+      if (isPage()) return new PageDevice(options, made, startCoordinator());
+      return new CpuDevice(options, made);
+    },
   };
 }

@@ -3,29 +3,31 @@
 // address.
 
 import { CONTROL } from '../../codegen/wasm/block.ts';
-import type { KernelCompiler } from '../../codegen/wasm/entry.ts';
+import { buildPlanModule, type KernelCompiler, type PlanModule } from '../../codegen/wasm/entry.ts';
 import { dtypeInfo } from '../../core/dtype.ts';
 import { StateError, ValueError } from '../../core/error.ts';
 import type { HostTensor } from '../../core/ndarray.ts';
 import type { Plan } from '../../plan/types.ts';
-import type { Device, DeviceOptions, DeviceStats, DeviceValue, Executable } from '../backend.ts';
+import type { Device, DeviceOptions, DeviceStats, Executable } from '../backend.ts';
 import { RegionPool } from './arena.ts';
-import { CpuExecutable, type DeviceParts } from './executable.ts';
+import { CpuExecutable, type DeviceParts, type Place } from './executable.ts';
 import { type KernelCounts, sharedKernels } from './kernel-cache.ts';
 import { ALIGN, alignUp, DEFAULT_MEMORY_LIMIT, DeviceMemory } from './memory.ts';
+import { PlanStorage } from './storage.ts';
 import { defaultThreads, ThreadPool, threadsSupported } from './threads.ts';
 import { CpuValue } from './value.ts';
 import { Variables } from './variables.ts';
 
 /** A session's device. */
 export class CpuDevice implements Device {
-  readonly ready = Promise.resolve();
+  readonly ready: Promise<void>;
   readonly #memory: DeviceMemory;
   readonly #variables: Variables;
   readonly #threads: ThreadPool | undefined;
   readonly #threadCount: number;
   readonly #control: number;
   readonly #parts: DeviceParts;
+  readonly #compiler: KernelCompiler;
   readonly #counts: KernelCounts = { compiled: 0, shared: 0 };
   #scratch = { address: 0, stride: 0 };
   #modules = 0;
@@ -46,24 +48,45 @@ export class CpuDevice implements Device {
     this.#control = this.#memory.alloc(4 * CONTROL.words, 'the control block');
     this.#memory.words(this.#control, CONTROL.words).fill(0);
     if (shared) this.#threads = new ThreadPool(this.#memory, this.#control, this.#threadCount - 1);
+    this.ready = this.#threads?.ready ?? Promise.resolve();
+    this.#compiler = sharedKernels(compiler, this.#counts);
     this.#parts = {
       memory: this.#memory,
       variables: this.#variables,
       regions: new RegionPool(this.#memory),
-      compiler: sharedKernels(compiler, this.#counts),
       control: this.#control,
       threads: this.#threads,
-      nextModule: () => ++this.#modules,
       reserveScratch: (bytes) => this.#reserveScratch(bytes),
     };
   }
 
   compile(plan: Plan): Executable {
-    this.#checkOpen();
-    return new CpuExecutable(plan, this.#parts);
+    const place = this.place(plan);
+    const { storage, target } = place;
+    const built = buildPlanModule(plan, storage.words, target, this.#compiler);
+    return this.load(plan, place, built);
   }
 
-  put({ dtype, shape, data }: HostTensor): DeviceValue {
+  /** The first half of {@link compile}: storage for a plan, which its module is built for. */
+  place(plan: Plan): Place {
+    this.#checkOpen();
+    const storage = new PlanStorage(plan, this.#memory);
+    const { limits } = this.#memory;
+    const target = {
+      memory: limits,
+      block: storage.block,
+      control: this.#control,
+      id: ++this.#modules,
+    };
+    return { storage, target };
+  }
+
+  /** The second half: a module built for its place, by whomever, ready to run. */
+  load(plan: Plan, place: Place, built: PlanModule): CpuExecutable {
+    return new CpuExecutable(plan, this.#parts, place, built);
+  }
+
+  put({ dtype, shape, data }: HostTensor): CpuValue {
     this.#checkOpen();
     const bytes = data.length * dtypeInfo(dtype).bytes;
     const address = this.#memory.alloc(bytes, 'a value put on the device');

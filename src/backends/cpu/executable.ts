@@ -3,7 +3,7 @@
 // out. Invariant: whatever ends a run early, variables that a check guards are as before.
 
 import { STATUS } from '../../codegen/wasm/block.ts';
-import { buildPlanModule, type KernelCompiler } from '../../codegen/wasm/entry.ts';
+import type { ModuleTarget, PlanModule } from '../../codegen/wasm/entry.ts';
 import type { Dim } from '../../core/dim.ts';
 import { evalDim } from '../../core/dim-value.ts';
 import {
@@ -22,7 +22,7 @@ import { estimateTime, type Risks, risksOf, variableShape } from './analysis.ts'
 import { type Layout, LayoutCache, type RegionPool, type RunRegion } from './arena.ts';
 import { Frame } from './frame.ts';
 import type { DeviceMemory } from './memory.ts';
-import { PlanStorage } from './storage.ts';
+import type { PlanStorage } from './storage.ts';
 import { type ThreadPool, WORTH_WAKING_NS } from './threads.ts';
 import { CpuValue } from './value.ts';
 import type { Variables, WriteRequest, WriteSet } from './variables.ts';
@@ -32,11 +32,8 @@ export interface DeviceParts {
   readonly memory: DeviceMemory;
   readonly variables: Variables;
   readonly regions: RegionPool;
-  readonly compiler: KernelCompiler;
   /** Address of the control block. */
   readonly control: number;
-  /** Number of a new module. */
-  nextModule(): number;
   /** Makes the scratch of each thread hold at least so many bytes. */
   reserveScratch(bytes: number): void;
   /** The threads besides the calling one, if there are any. */
@@ -53,6 +50,12 @@ interface Run {
   readonly kept: number[] | undefined;
   /** When the run began or was first polled; 0 where nothing has asked for the time. */
   started: number;
+}
+
+/** A plan's place on a device, for which its module is then built. */
+export interface Place {
+  readonly storage: PlanStorage;
+  readonly target: ModuleTarget;
 }
 
 interface Written {
@@ -82,11 +85,11 @@ export class CpuExecutable implements Executable {
   #arenaBytes = 0;
   #arenaLowerBound = 0;
 
-  constructor(plan: Plan, parts: DeviceParts) {
+  constructor(plan: Plan, parts: DeviceParts, { storage, target }: Place, built: PlanModule) {
     this.#plan = plan;
     this.#parts = parts;
     const { memory } = parts;
-    this.#storage = new PlanStorage(plan, memory);
+    this.#storage = storage;
     this.#frame = new Frame(plan, this.#storage, memory);
     this.#layouts = new LayoutCache(plan);
     this.#direct = plan.segments.every((s) => s.kind === 'device');
@@ -95,18 +98,7 @@ export class CpuExecutable implements Executable {
       const buffer = plan.buffers.find((b) => b.variable === name);
       return buffer ? [{ name, buffer, dims: variableShape(plan.func, name) }] : [];
     });
-    this.#id = parts.nextModule();
-    const built = buildPlanModule(
-      plan,
-      this.#storage.words,
-      {
-        memory: memory.limits,
-        block: this.#storage.block,
-        control: parts.control,
-        id: this.#id,
-      },
-      parts.compiler,
-    );
+    this.#id = target.id;
     this.#source = built.source;
     parts.reserveScratch(built.scratchBytes);
     const module = new WebAssembly.Module(built.bytes);

@@ -3,7 +3,6 @@
 // to wake. Workers spin while there is work and for a while after it, then sleep until the next run
 // that is worth waking them; they never keep a process alive.
 
-import type { MessagePort, Worker } from 'node:worker_threads';
 import { CONTROL } from '../../codegen/wasm/block.ts';
 import { invariant } from '../../core/error.ts';
 import type { DeviceMemory } from './memory.ts';
@@ -81,21 +80,48 @@ function nodeThreads(): Threads | undefined {
   return globalThis.process?.getBuiltinModule?.('node:worker_threads');
 }
 
+/** Whether this is a page's worker, or a worker of such a one, that may share memory with others. */
+function isIsolated(): boolean {
+  return globalThis.crossOriginIsolated === true && typeof Worker === 'function';
+}
+
 /** Whether there can be threads here. */
 export function threadsSupported(): boolean {
-  return typeof SharedArrayBuffer === 'function' && nodeThreads() !== undefined;
+  if (typeof SharedArrayBuffer !== 'function') return false;
+  return nodeThreads() !== undefined || isIsolated();
 }
 
 /** As many threads as the machine has cores for this process, where there can be any. */
 export function defaultThreads(): number {
   if (!threadsSupported()) return 1;
+  if (!nodeThreads()) return Math.max(1, navigator.hardwareConcurrency);
   const os = globalThis.process?.getBuiltinModule?.('node:os');
   return Math.max(1, os?.availableParallelism() ?? 1);
 }
 
 interface Thread {
-  readonly worker: Worker;
-  readonly port: MessagePort;
+  post(message: ModuleMessage): void;
+  end(): void;
+}
+
+/** A module that threads run, by number; null: it is gone. */
+export interface ModuleMessage {
+  readonly id: number;
+  readonly module: WebAssembly.Module | null;
+}
+
+/** The first message to a thread of a page. */
+export interface WebThreadStart extends ThreadStart {
+  readonly thread: number;
+}
+
+/** What all threads get when they start, but for their number. */
+interface ThreadStart {
+  readonly memory: WebAssembly.Memory;
+  readonly control: number;
+  readonly word: typeof CONTROL;
+  readonly spins: number;
+  readonly awakeMs: number;
 }
 
 /** The threads of a device besides the calling one. */
@@ -107,22 +133,27 @@ export class ThreadPool {
   #threads: Thread[] = [];
   #view: Int32Array | undefined;
   #halted = false;
+  /** Resolves when threads that start with the device have started, or failed to. */
+  readonly ready: Promise<void>;
   #lastRun = Number.NEGATIVE_INFINITY;
 
   constructor(memory: DeviceMemory, control: number, count: number) {
     this.#memory = memory;
     this.#control = control;
     this.#count = count;
+    // In a browser a worker's start waits for its maker's event loop, which a long run would block.
+    if (nodeThreads()) this.ready = Promise.resolve();
+    else this.ready = this.#startWeb();
   }
 
   add(id: number, module: WebAssembly.Module): void {
     this.#modules.set(id, module);
-    for (const { port } of this.#threads) port.postMessage({ id, module });
+    for (const thread of this.#threads) thread.post({ id, module });
   }
 
   remove(id: number): void {
     this.#modules.delete(id);
-    for (const { port } of this.#threads) port.postMessage({ id, module: null });
+    for (const thread of this.#threads) thread.post({ id, module: null });
   }
 
   /** Says that a module has so many nanoseconds of work: starts or wakes the threads if that pays. */
@@ -166,31 +197,18 @@ export class ThreadPool {
     Atomics.notify(words, CONTROL.wake);
     const end = performance.now() + HALT_MS;
     while (Atomics.load(words, CONTROL.awake) > 0 && performance.now() < end);
-    for (const { worker, port } of this.#threads) {
-      port.close();
-      void worker.terminate();
-    }
+    for (const thread of this.#threads) thread.end();
     this.#threads = [];
   }
 
   #start(): void {
     const node = nodeThreads();
     invariant(node, 'threads were started where there are none');
-    const { memory } = this.#memory;
     for (let thread = 1; thread <= this.#count; thread++) {
       const { port1, port2 } = new node.MessageChannel();
-      const workerData = {
-        memory,
-        control: this.#control,
-        port: port2,
-        thread,
-        word: CONTROL,
-        spins: SPINS,
-        awakeMs: AWAKE_MS,
-      };
       const worker = new node.Worker(WORKER, {
         eval: true,
-        workerData,
+        workerData: { ...this.#shared(), port: port2, thread },
         transferList: [port2],
         // Loaders of the main thread (tsx, vitest) would only slow the start down.
         execArgv: [],
@@ -201,8 +219,42 @@ export class ThreadPool {
       worker.on('error', () => {});
       for (const [id, module] of this.#modules) port1.postMessage({ id, module });
       port1.unref();
-      this.#threads.push({ worker, port: port1 });
+      this.#threads.push({
+        post: (message) => port1.postMessage(message),
+        end: () => {
+          port1.close();
+          void worker.terminate();
+        },
+      });
     }
+  }
+
+  async #startWeb(): Promise<void> {
+    const starts: Promise<unknown>[] = [];
+    for (let thread = 1; thread <= this.#count; thread++) {
+      const worker = new Worker(new URL('./page-thread.js', import.meta.url), {
+        type: 'module',
+        name: `tensorloom ${thread}`,
+      });
+      starts.push(
+        new Promise((resolve) => {
+          worker.onmessage = resolve;
+          // Without this thread the others do its work.
+          worker.onerror = resolve;
+        }),
+      );
+      worker.postMessage({ ...this.#shared(), thread } satisfies WebThreadStart);
+      this.#threads.push({
+        post: (message) => worker.postMessage(message),
+        end: () => worker.terminate(),
+      });
+    }
+    await Promise.all(starts);
+  }
+
+  #shared(): ThreadStart {
+    const { memory } = this.#memory;
+    return { memory, control: this.#control, word: CONTROL, spins: SPINS, awakeMs: AWAKE_MS };
   }
 
   /** Shared memory that has grown leaves old views valid. */

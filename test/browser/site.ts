@@ -1,0 +1,87 @@
+// A web site for the browser tests: the built library, its dependencies and the test program, served
+// with or without the headers that isolate a page; and the browser that looks at it.
+
+import { existsSync, readFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { extname, join, normalize } from 'node:path';
+import ts from 'typescript';
+
+const ROOT = join(import.meta.dirname, '..', '..');
+export const CHROMIUM = '/usr/bin/chromium';
+const FLAGS = [
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+];
+
+const IMPORTS = {
+  tensorloom: '/dist/index.js',
+  immer: '/node_modules/immer/dist/immer.production.mjs',
+  '@dagrejs/graphlib': '/node_modules/@dagrejs/graphlib/dist/graphlib.esm.js',
+};
+
+const PAGE = `<!doctype html><title>tests</title><link rel="icon" href="data:,">
+<script type="importmap">${JSON.stringify({ imports: IMPORTS })}</script>
+<script type="module">
+import * as tl from 'tensorloom';
+import * as tests from '/test/browser/program.js';
+globalThis.runTest = (name) => tests[name](tl);
+</script>`;
+
+const TYPES: Record<string, string> = {
+  '.js': 'text/javascript',
+  '.mjs': 'text/javascript',
+  '.html': 'text/html',
+};
+
+/** What the site has under a path; undefined where it has nothing. */
+function contents(path: string, dist: string): string | undefined {
+  if (path === '/index.html') return PAGE;
+  const clean = normalize(path);
+  if (clean.startsWith('/test/') && clean.endsWith('.js')) {
+    const source = readFileSync(join(ROOT, clean.replace(/js$/, 'ts')), 'utf8');
+    const compilerOptions = { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext };
+    return ts.transpileModule(source, { compilerOptions }).outputText;
+  }
+  const file = clean.startsWith('/dist/') ? join(dist, clean.slice(6)) : join(ROOT, clean);
+  return existsSync(file) ? readFileSync(file, 'utf8') : undefined;
+}
+
+/** A site that is being served. */
+export interface Site {
+  readonly url: string;
+  close(): Promise<void>;
+}
+
+/** Serves the library built in the folder `dist`. */
+export async function serve(dist: string, isolated: boolean): Promise<Site> {
+  const server = createServer(({ url = '/' }, response) => {
+    const body = contents(url, dist);
+    response.writeHead(body === undefined ? 404 : 200, {
+      'Content-Type': TYPES[extname(url)] ?? 'text/plain',
+      ...(isolated
+        ? {
+            'Cross-Origin-Opener-Policy': 'same-origin',
+            'Cross-Origin-Embedder-Policy': 'require-corp',
+          }
+        : {}),
+    });
+    response.end(body);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  return {
+    url: `http://127.0.0.1:${port}/index.html`,
+    close: () => new Promise((resolve) => server.close(() => resolve())),
+  };
+}
+
+/** Starts the browser, with a profile of its own. */
+export async function startBrowser() {
+  const { chromium } = await import('playwright-core');
+  return chromium.launch({ executablePath: CHROMIUM, args: FLAGS, chromiumSandbox: false });
+}
