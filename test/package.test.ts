@@ -5,6 +5,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { build } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 const ROOT = join(import.meta.dirname, '..');
@@ -79,6 +80,18 @@ describe('the packed package', () => {
     expect(existsSync(node22)).toBe(true);
     expect(run(node22, ['--version'])).toMatch(/^v22\./);
     expect(run(node22, ['plain.js'])).toBe(PRINTED);
+  });
+
+  it('works when bundled: what registers ops and backends is not shaken off', async () => {
+    const outfile = join(folder, 'bundled.js');
+    await build({
+      entryPoints: [join(folder, 'plain.js')],
+      outfile,
+      bundle: true,
+      format: 'esm',
+      logLevel: 'error',
+    });
+    expect(run(process.execPath, [outfile])).toBe(PRINTED);
   });
 
   it('works from a strict TypeScript program', () => {

@@ -8,8 +8,9 @@ import { join } from 'node:path';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import * as tl from '../../src/index.ts';
+import { conformance } from './conformance.ts';
 import { program } from './program.ts';
-import { CHROMIUM, type Site, serve, startBrowser } from './site.ts';
+import { bundleConformance, CHROMIUM, type Site, serve, startBrowser } from './site.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 const hasBrowser = existsSync(CHROMIUM);
@@ -35,6 +36,7 @@ describe.skipIf(skip)('the cpu backend in a page', () => {
     execFileSync(process.execPath, [tsc, '-p', 'tsconfig.build.json', '--outDir', dist], {
       cwd: ROOT,
     });
+    await bundleConformance(dist);
     browser = await startBrowser();
   }, 240_000);
 
@@ -100,6 +102,12 @@ describe.skipIf(skip)('the cpu backend in a page', () => {
         expect(about).toHaveLength(isolated ? 0 : 1);
         expect(messages.filter((m) => !about.includes(m))).toEqual([]);
       });
+
+      it('gives the bits of Node in a tenth of the conformance cases', async () => {
+        const want = await conformance();
+        expect(Object.keys(want).length).toBeGreaterThan(20);
+        expect(await run('conformance')).toEqual(want);
+      }, 240_000);
     });
   }
 });

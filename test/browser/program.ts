@@ -6,9 +6,10 @@ import type * as Tensorloom from '../../src/index.ts';
 type Library = typeof Tensorloom;
 
 /** Relaxed SIMD is not in every engine, and changes bits. */
-const OPTIONS = { relaxedSimd: false };
+export const OPTIONS = { relaxedSimd: false };
 
-function bits(x: Tensorloom.NDArray): unknown {
+/** A value as plain data. */
+export function bits(x: Tensorloom.NDArray): unknown {
   const { buffer, byteOffset, byteLength } = x.data;
   return [x.dtype, x.shape.join(), new Uint8Array(buffer, byteOffset, byteLength).join()];
 }

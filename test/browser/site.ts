@@ -5,6 +5,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { extname, join, normalize } from 'node:path';
+import { build } from 'esbuild';
 import ts from 'typescript';
 
 const ROOT = join(import.meta.dirname, '..', '..');
@@ -29,7 +30,11 @@ const PAGE = `<!doctype html><title>tests</title><link rel="icon" href="data:,">
 <script type="module">
 import * as tl from 'tensorloom';
 import * as tests from '/test/browser/program.js';
-globalThis.runTest = (name) => tests[name](tl);
+globalThis.runTest = async (name) => {
+  if (name !== 'conformance') return tests[name](tl);
+  const { conformance } = await import('/dist/bundle/conformance.js');
+  return conformance();
+};
 </script>`;
 
 const TYPES: Record<string, string> = {
@@ -49,6 +54,37 @@ function contents(path: string, dist: string): string | undefined {
   }
   const file = clean.startsWith('/dist/') ? join(dist, clean.slice(6)) : join(ROOT, clean);
   return existsSync(file) ? readFileSync(file, 'utf8') : undefined;
+}
+
+/** Bundles the conformance cases with the sources, and beside them the scripts of the workers. */
+export async function bundleConformance(dist: string): Promise<void> {
+  await build({
+    entryPoints: [
+      join(ROOT, 'test', 'browser', 'conformance.ts'),
+      join(ROOT, 'src', 'backends', 'cpu', 'page-worker.ts'),
+      join(ROOT, 'src', 'backends', 'cpu', 'page-thread.ts'),
+    ],
+    outdir: join(dist, 'bundle'),
+    entryNames: '[name]',
+    bundle: true,
+    format: 'esm',
+    target: 'es2022',
+    // What package.json says of side effects is about the built files.
+    ignoreAnnotations: true,
+    define: { 'process.env.TENSORLOOM_MATRIX': '""', 'process.env.NODE_ENV': '"production"' },
+    plugins: [
+      {
+        // Cases are only built here, and compared by the test.
+        name: 'no vitest',
+        setup({ onResolve, onLoad }) {
+          onResolve({ filter: /^vitest$/ }, () => ({ path: 'vitest', namespace: 'none' }));
+          onLoad({ filter: /.*/, namespace: 'none' }, () => ({
+            contents: 'export const expect = undefined;',
+          }));
+        },
+      },
+    ],
+  });
 }
 
 /** A site that is being served. */

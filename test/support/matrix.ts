@@ -50,8 +50,8 @@ export function contendersOf(
   return contenders.filter((c) => ALL || c.always || hash(`${key}/${c.name}`) % 10 === 0);
 }
 
-/** FNV-1a, 32 bits. */
-function hash(text: string): number {
+/** FNV-1a, 32 bits: what chooses among tests. */
+export function hash(text: string): number {
   let h = 0x811c9dc5;
   for (let i = 0; i < text.length; i++) h = Math.imul(h ^ text.charCodeAt(i), 0x01000193) >>> 0;
   return (h ^ (h >>> 15)) >>> 0;
