@@ -2,7 +2,7 @@
 // that every backend computes the same bits from the same few instructions.
 // Invariant: the result holds no such call and uses no fused multiply-add.
 
-import { compare, type Expr, type UnaryOp } from './expr.ts';
+import { type BinaryExpr, compare, type Expr, type UnaryExpr, type UnaryOp } from './expr.ts';
 import type { Kernel, TiledKernel } from './ir.ts';
 import * as single from './math-f32.ts';
 import { pow, powInt } from './math-pow.ts';
@@ -20,17 +20,26 @@ const UNARY: { readonly [fn in UnaryOp]?: (x: Expr) => Expr } = {
   isnan: (x) => compare('ne', x, x),
 };
 
-/** The expansion of one call, or undefined if it is primitive. */
-function expandCall(e: Expr, [x, y]: readonly Expr[], keep: ReadonlySet<string>): Expr | undefined {
-  if (e.op === 'binary' && e.fn === 'pow') return e.type === 'f32' ? pow(x, y) : powInt(x, y);
-  if (e.op !== 'unary' || x.type !== 'f32' || keep.has(e.fn)) return undefined;
-  return UNARY[e.fn]?.(x);
+/** A call of an elementary function, which takes many primitives. */
+export type ElementaryCall = UnaryExpr | BinaryExpr;
+
+/** Whether an expression is a call of an elementary function. */
+export function isElementary(e: Expr): e is ElementaryCall {
+  if (e.op === 'binary') return e.fn === 'pow';
+  return e.op === 'unary' && e.type === 'f32' && e.fn in UNARY;
 }
 
-const NONE: ReadonlySet<string> = new Set();
+/** What a call of an elementary function computes, in primitives of the operands given. */
+export function expandCall(e: ElementaryCall, [x, y]: readonly Expr[]): Expr | undefined {
+  if (e.op === 'binary') {
+    if (e.fn !== 'pow') return undefined;
+    return e.type === 'f32' ? pow(x, y) : powInt(x, y);
+  }
+  return x.type === 'f32' ? UNARY[e.fn]?.(x) : undefined;
+}
 
 /**
- * Rewrites the elementary functions of a kernel into primitives, but for those in `keep`.
+ * Rewrites the elementary functions of a kernel into primitives, but for calls that `keep` accepts.
  *
  * Errors against the exact result are at most 2 ulp for every argument, results that are subnormal
  * included. NaN gives NaN, `exp` over- and underflows to infinity and 0, `log(0) = -Infinity`, `log`
@@ -38,10 +47,17 @@ const NONE: ReadonlySet<string> = new Set();
  */
 export function expandMath<K extends Kernel | TiledKernel>(
   kernel: K,
-  keep: ReadonlySet<string> = NONE,
+  keep: (call: ElementaryCall) => boolean = () => false,
 ): K {
   const memo = new Map<Expr, Expr>();
   const expand = (e: Expr): Expr =>
-    mapExpr(e, (x, args) => expandCall(x, args, keep) ?? rebuild(x, args), memo);
+    mapExpr(
+      e,
+      (x, args) => {
+        const call = (x.op === 'unary' || x.op === 'binary') && !keep(x) ? x : undefined;
+        return (call && expandCall(call, args)) ?? rebuild(x, args);
+      },
+      memo,
+    );
   return { ...kernel, body: mapStmts(kernel.body, (s) => mapStmtExprs(s, expand)) };
 }

@@ -5,6 +5,8 @@
 import type { FunctionBuilder, ModuleBuilder } from '../../codegen/wasm/assembler.ts';
 import type { KernelCompiler } from '../../codegen/wasm/entry.ts';
 import { dimEmitter } from '../../codegen/wasm/entry-dims.ts';
+import { elementaryFunction } from '../../codegen/wasm/kernel.ts';
+import { type ElementaryName, mathFunctions } from '../../codegen/wasm/math-calls.ts';
 import type { DimFn } from '../../core/dim.ts';
 import type { Kernel, TiledKernel } from '../../kernel/ir.ts';
 import { printKernel } from '../../kernel/print.ts';
@@ -12,7 +14,11 @@ import { printKernel } from '../../kernel/print.ts';
 /** Kernels kept; the least recently used are forgotten. */
 const MAX_KERNELS = 512;
 
-type Helper = 'fail' | Exclude<DimFn, 'ne1'>;
+/** What kernels call: the note of a failed check, functions of sizes, elementary functions. */
+type Helper =
+  | { readonly kind: 'fail' }
+  | { readonly kind: 'dim'; readonly fn: Exclude<DimFn, 'ne1'> }
+  | { readonly kind: 'math'; readonly name: ElementaryName };
 
 interface Code {
   readonly func: FunctionBuilder;
@@ -87,9 +93,12 @@ function callsOf(
     if (op.immediates === 'global') return undefined;
     if (op.immediates !== 'func') continue;
     const index = Number(immediates[0]);
-    const helper = index === fail ? 'fail' : dimEmitter(module).helperAt(index);
-    if (helper === undefined) return undefined;
-    calls.set(index, helper);
+    const fn = dimEmitter(module).helperAt(index);
+    const name = mathFunctions(module).nameAt(index);
+    if (index === fail) calls.set(index, { kind: 'fail' });
+    else if (fn !== undefined) calls.set(index, { kind: 'dim', fn });
+    else if (name !== undefined) calls.set(index, { kind: 'math', name });
+    else return undefined;
   }
   return calls;
 }
@@ -101,7 +110,9 @@ function copy(
 ): FunctionBuilder {
   const to = new Map<number, number>();
   for (const [index, helper] of calls) {
-    to.set(index, helper === 'fail' ? env.fail : dimEmitter(module).helper(helper));
+    if (helper.kind === 'fail') to.set(index, env.fail);
+    else if (helper.kind === 'dim') to.set(index, dimEmitter(module).helper(helper.fn));
+    else to.set(index, elementaryFunction(module, helper.name));
   }
   const made = module.func(env.name, [...func.params], [...func.results]);
   made.copyBody(func, to);

@@ -2,11 +2,11 @@
 // advance instead of index arithmetic, what does not change in a loop is computed before it, and what is
 // used twice is computed once. The order of floating-point operations is the IR's.
 
-import { addDim, type Dim, dimKey, mulDim, splitAffine } from '../../core/dim.ts';
+import { addDim, type Dim, dimKey, makeSym, mulDim, splitAffine } from '../../core/dim.ts';
 import { InternalError } from '../../core/error.ts';
-import type { Expr, ScalarType } from '../../kernel/expr.ts';
-import type { ForStmt, Stmt, TiledKernel, WhileStmt } from '../../kernel/ir.ts';
-import { expandMath } from '../../kernel/math.ts';
+import { argsOf, type Expr, type LocalExpr, type ScalarType } from '../../kernel/expr.ts';
+import type { ForStmt, LetStmt, Stmt, TiledKernel, WhileStmt } from '../../kernel/ir.ts';
+import { type ElementaryCall, expandMath, isElementary } from '../../kernel/math.ts';
 import type { FunctionBuilder, ModuleBuilder, ValType } from './assembler.ts';
 import { dimEmitter } from './entry-dims.ts';
 import {
@@ -24,7 +24,14 @@ import {
 import { KernelDims } from './kernel-dims.ts';
 import type { BufferInfo, Known } from './known.ts';
 import { invariantDims, invariantExprs, pointerRows } from './loops.ts';
-import { HALVES, INTERLEAVED, type LaneOfFour, laneOfFour } from './shuffles.ts';
+import {
+  chooseCalls,
+  type ElementaryName,
+  elementaryName,
+  isPair,
+  mathFunctions,
+} from './math-calls.ts';
+import { emitLane, emitLaneOfFour, laneOfFour } from './shuffles.ts';
 import {
   countExprs,
   countUses,
@@ -58,13 +65,27 @@ export function emitKernel(
   kernel: TiledKernel,
   env: KernelEnv,
 ): EmittedKernel {
-  return new KernelEmitter(module, expandMath(kernel), env).run();
+  const called = chooseCalls(kernel.body);
+  return new KernelEmitter(module, expandMath(kernel, called), env).run();
+}
+
+/** The index of the function of a module that computes an elementary function of its parameters. */
+export function elementaryFunction(module: ModuleBuilder, name: ElementaryName): number {
+  return mathFunctions(module).index(name, (params, values) => {
+    const types = (of: readonly Expr[]): ValType[] => of.map((e) => valType(e.type, e.lanes));
+    const f = module.func(name, types(params), types(values));
+    const tile = makeSym('tile', 'tile');
+    const nothing = { name, buffers: [], params: [], body: [], flops: 0, bytes: 0, tile, tiles: 0 };
+    new KernelEmitter(module, nothing, { fail: 0, name, relaxed: false }, f).give(params, values);
+    return f;
+  });
 }
 
 /** Memory below this address is never a buffer's, so that small offsets can't wrap around. */
 const MAX_OFFSET = 512;
 
 class KernelEmitter {
+  private readonly module: ModuleBuilder;
   private readonly kernel: TiledKernel;
   private readonly env: KernelEnv;
   private readonly sizes: KernelDims;
@@ -81,7 +102,8 @@ class KernelEmitter {
   /** Locals that hold interleaved vectors in the block being emitted. */
   private interleaves = new Map<string, number>();
 
-  constructor(module: ModuleBuilder, kernel: TiledKernel, env: KernelEnv) {
+  constructor(module: ModuleBuilder, kernel: TiledKernel, env: KernelEnv, into?: FunctionBuilder) {
+    this.module = module;
     this.kernel = kernel;
     this.env = env;
     const names = [
@@ -91,7 +113,7 @@ class KernelEmitter {
       kernel.tile.id,
     ];
     const types = names.map((): ValType => 'i32');
-    this.f = module.func(env.name, types, [], { paramNames: names });
+    this.f = into ?? module.func(env.name, types, [], { paramNames: names });
     kernel.buffers.forEach((b, i) => {
       this.buffers.set(b.name, { type: b.type, local: i, offset: 0 });
     });
@@ -107,6 +129,15 @@ class KernelEmitter {
   run(): EmittedKernel {
     this.block(this.kernel.body);
     return { func: this.f, scratchBytes: this.scratchBytes };
+  }
+
+  /** Makes values of the function's own parameters its results. */
+  give(params: readonly LocalExpr[], values: readonly Expr[]): void {
+    params.forEach((p, i) => {
+      this.values.set(`${p.name}:${p.type}:${p.lanes}`, i);
+    });
+    this.counts = countExprs(values);
+    for (const value of values) this.expr(value);
   }
 
   private scratch = (type: ValType, slot: number): number => {
@@ -148,9 +179,22 @@ class KernelEmitter {
     const outer = { counts: this.counts, interleaves: this.interleaves };
     this.counts = countUses(stmts);
     this.interleaves = new Map();
-    for (const s of stmts) this.stmt(s);
+    for (let i = 0; i < stmts.length; i++) {
+      if (isPair(stmts[i], stmts[i + 1])) this.pair(stmts[i++] as LetStmt, stmts[i] as LetStmt);
+      else this.stmt(stmts[i]);
+    }
     this.counts = outer.counts;
     this.interleaves = outer.interleaves;
+  }
+
+  /** Two lets of the same function by one call. */
+  private pair(a: LetStmt, b: LetStmt): void {
+    for (const { value } of [a, b]) for (const arg of argsOf(value)) this.expr(arg);
+    const name = elementaryName(a.value as ElementaryCall, 2);
+    this.f.op('call', elementaryFunction(this.module, name));
+    for (const { name: local, value } of [b, a]) {
+      this.f.op('local.set', this.valueLocal(local, value.type, value.lanes));
+    }
   }
 
   private stmt(s: Stmt): void {
@@ -432,12 +476,14 @@ class KernelEmitter {
       }
       case 'unary':
         this.expr(e.args[0]);
+        if (this.call(e)) return;
         emitUnary(f, e.fn, e.args[0].type, e.lanes, this.scratch);
         return;
       case 'binary':
         this.expr(e.args[0]);
         if (emitShift(f, e)) return;
         this.expr(e.args[1]);
+        if (this.call(e)) return;
         if (!emitBound(f, e)) emitBinary(f, e.fn, e.type, e.lanes, this.scratch);
         return;
       case 'compare':
@@ -465,12 +511,12 @@ class KernelEmitter {
       case 'pack': {
         const taken = laneOfFour(e);
         if (taken) {
-          this.laneOfFour(taken);
+          emitLaneOfFour(f, taken, (x) => this.expr(x), this.interleaves);
           return;
         }
         this.splat(e.args[0]);
         for (let lane = 1; lane < 4; lane++) {
-          this.lane(e.args[lane]);
+          emitLane(f, e.args[lane], (x) => this.expr(x));
           f.op(e.type === 'f32' ? 'f32x4.replace_lane' : 'i32x4.replace_lane', lane);
         }
         return;
@@ -485,6 +531,13 @@ class KernelEmitter {
     }
   }
 
+  /** Calls an elementary function that was not expanded. */
+  private call(e: Expr): boolean {
+    if (!isElementary(e)) return false;
+    this.f.op('call', elementaryFunction(this.module, elementaryName(e)));
+    return true;
+  }
+
   private madd([a, b, c]: readonly [Expr, Expr, Expr], lanes: 1 | 4): void {
     const { f } = this;
     this.expr(a);
@@ -494,43 +547,6 @@ class KernelEmitter {
     this.expr(c);
     if (relaxed) f.op('f32x4.relaxed_madd');
     else emitBinary(f, 'add', a.type, lanes, this.scratch);
-  }
-
-  private laneOfFour({ vectors: [a, b, c, d], lane }: LaneOfFour): void {
-    const half = lane < 2 ? 'low' : 'high';
-    this.interleaved(a, b, half);
-    this.interleaved(c, d, half);
-    this.f.op('i8x16.shuffle', [...HALVES[lane % 2 === 0 ? 'low' : 'high']]);
-  }
-
-  /** Halves of two vectors interleaved, which two lanes of a block share. */
-  private interleaved(a: Expr, b: Expr, half: 'low' | 'high'): void {
-    const { f } = this;
-    const key = `${a.id},${b.id},${half}`;
-    const known = this.interleaves.get(key);
-    if (known !== undefined) {
-      f.op('local.get', known);
-      return;
-    }
-    this.expr(a);
-    this.expr(b);
-    f.op('i8x16.shuffle', [...INTERLEAVED[half]]);
-    // Only what a let holds is surely the same later in the block.
-    if (a.op !== 'let' || b.op !== 'let') return;
-    const local = f.local('v128', 'pair');
-    f.op('local.tee', local);
-    this.interleaves.set(key, local);
-  }
-
-  /** A scalar as it stands in a lane: bools as masks. */
-  private lane(e: Expr): void {
-    if (e.type !== 'bool') {
-      this.expr(e);
-      return;
-    }
-    this.f.op('i32.const', 0);
-    this.expr(e);
-    this.f.op('i32.sub');
   }
 
   private splat(e: Expr): void {
@@ -544,7 +560,7 @@ class KernelEmitter {
       this.f.op('v128.load32_splat', offset, 4);
       return;
     }
-    this.lane(e);
+    emitLane(this.f, e, (x) => this.expr(x));
     this.f.op(e.type === 'f32' ? 'f32x4.splat' : 'i32x4.splat');
   }
 

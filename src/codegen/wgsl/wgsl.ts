@@ -311,7 +311,7 @@ const BUILT_IN: ReadonlySet<string> = new Set(['exp', 'log', 'tanh', 'sin', 'cos
  * scratch arrays, which only scheduled kernels have.
  */
 export function emitWgsl(portable: Kernel): WgslKernel {
-  const kernel = expandMath(portable, BUILT_IN);
+  const kernel = expandMath(portable, (e) => BUILT_IN.has(e.fn));
   const { axes, body } = splitGrid(kernel);
   const emitter = new Emitter(kernel);
   emitter.main(axes, body);

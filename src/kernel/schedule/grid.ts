@@ -10,6 +10,7 @@ import { exprsOf, walkExprs, walkStmts } from '../rewrite.ts';
 import { type BlockShape, blockOf } from './block.ts';
 import { bindDim, forLoop, type Names, wholeEnd } from './build.ts';
 import { pays, vectoriseInner } from './inner.ts';
+import { cutChains } from './interleave.ts';
 import type { Chunking, Range } from './tile.ts';
 import { COL, Dependence } from './vary.ts';
 
@@ -48,8 +49,10 @@ export function planGrid(
     const crossed = block.cost.gathers > 0 ? crossing(loops, body, names) : undefined;
     if (crossed) return crossed;
     const { loads, ops } = innerWork(body, col);
-    if (ops === 0 && loads.length === 0)
-      return { point: body, shape: { rows: 1, col, vectors: 1 } };
+    if (ops === 0 && loads.length === 0) {
+      const cut = cutChains(body, names);
+      return { point: cut.body, shape: { rows: 1, col, vectors: cut.vectors } };
+    }
     const row = allow.rows ? sharingAxis(loops, loads, col) : undefined;
     if (row !== undefined && ops <= 12) {
       const shape: BlockShape = { row, rows: 4, col, vectors: 2 };
