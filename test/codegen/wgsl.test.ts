@@ -2,7 +2,7 @@
 // the text itself. Kernels are not run where there is no WebGPU.
 
 import { afterAll, describe, expect, it } from 'vitest';
-import { emitWgsl } from '../../src/codegen/wgsl/wgsl.ts';
+import { emitPoints } from '../../src/codegen/wgsl/wgsl.ts';
 import {
   addDim,
   bcastDim,
@@ -185,7 +185,7 @@ describe.skipIf(!available)('WGSL kernels', () => {
 
   it('loads only on the side of a lazy select that is taken', async () => {
     await check(pad(), [numbers(5), new Float32Array(11), new Float32Array(11)], [5, 3], 1e-6);
-    const { code } = emitWgsl(pad());
+    const { code } = emitPoints(pad());
     // Neither load may stand before the first condition.
     expect(code.indexOf('b0[')).toBeGreaterThan(code.indexOf('if (', code.indexOf('return;')));
   });
@@ -303,7 +303,7 @@ describe.skipIf(!available)('WGSL kernels', () => {
       ['c'],
       [loop('grid', 'i', 100, [fail(98, 9), fail(50, sym('c')), store('b1', i, i32(1))])],
     );
-    expect(emitWgsl(kernel).fails).toBe(true);
+    expect(emitPoints(kernel).fails).toBe(true);
     const data = Int32Array.from({ length: 100 }, (_, k) => k);
     expect(await check(kernel, [data, new Int32Array(100)], [0])).toBe(0);
     expect(await check(kernel, [data, new Int32Array(100)], [12])).toBe(9);
@@ -325,7 +325,7 @@ describe.skipIf(!available)('WGSL kernels', () => {
   });
 });
 
-describe('emitWgsl', () => {
+describe('emitPoints', () => {
   it('gives equal text for kernels that differ in names only', () => {
     const [n, other] = [sym('n'), sym('other')];
     const make = (size: Dim, id: string, local: string): Kernel =>
@@ -339,8 +339,8 @@ describe('emitWgsl', () => {
           ]),
         ],
       );
-    const { code } = emitWgsl(make(n, 'i', 'x'));
-    expect(emitWgsl(make(other, 'fn', 'var')).code).toBe(code);
+    const { code } = emitPoints(make(n, 'i', 'x'));
+    expect(emitPoints(make(other, 'fn', 'var')).code).toBe(code);
     expect(code).toMatchInlineSnapshot(`
       "@group(0) @binding(0) var<storage, read> b0: array<f32>;
       @group(0) @binding(1) var<storage, read_write> b1: array<f32>;
@@ -367,18 +367,18 @@ describe('emitWgsl', () => {
   });
 
   it('says how to run the kernel', () => {
-    const k = emitWgsl(elementwise());
+    const k = emitPoints(elementwise());
     expect(k.params.map((p) => p.id)).toEqual(['m', 'n', 'rows']);
     expect([k.workgroupSize, k.uniformWords, k.fails]).toEqual([64, 4, false]);
     const values: { readonly [id: string]: number } = { m: 13, n: 10 };
     expect(evalDim(k.workgroups, (id) => values[id])).toBe(3);
-    expect(emitWgsl(kernelOf('f!', [], [store('b0', 0, f32(1))])).workgroups).toBe(1);
+    expect(emitPoints(kernelOf('f!', [], [store('b0', 0, f32(1))])).workgroups).toBe(1);
   });
 
   it('refuses scheduled kernels', () => {
     const vector = store('b0', 0, constant('f32', 1, 4));
-    expect(() => emitWgsl(kernelOf('f!', [], [vector]))).toThrow(InternalError);
+    expect(() => emitPoints(kernelOf('f!', [], [vector]))).toThrow(InternalError);
     const array: Stmt = { kind: 'array', name: 'a', type: 'f32', length: 4, body: [] };
-    expect(() => emitWgsl(kernelOf('f!', [], [array]))).toThrow(InternalError);
+    expect(() => emitPoints(kernelOf('f!', [], [array]))).toThrow(InternalError);
   });
 });

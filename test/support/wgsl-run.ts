@@ -2,7 +2,13 @@
 // software one (SwiftShader) that comes with Chromium. One device for each test process.
 
 import { existsSync } from 'node:fs';
-import { emitWgsl } from '../../src/codegen/wgsl/wgsl.ts';
+import {
+  emitWgsl,
+  type WgslDispatch,
+  type WgslLimits,
+  type WgslVariant,
+} from '../../src/codegen/wgsl/program.ts';
+import type { Dim } from '../../src/core/dim.ts';
 import { evalDim } from '../../src/core/dim-value.ts';
 import type { Kernel } from '../../src/kernel/ir.ts';
 
@@ -105,6 +111,41 @@ async function pipelineFor(
   return pipeline;
 }
 
+/** WebGPU's default limits, which every device has. */
+export const LIMITS: WgslLimits = {
+  workgroupMemory: 16384,
+  workgroupInvocations: 256,
+  workgroupSizeX: 256,
+  workgroupsPerDimension: 65535,
+  storageBuffers: 8,
+  subgroups: false,
+  float16: false,
+};
+
+/** Which variant of a kernel's program to run, and on what limits it is made. */
+export interface RunOptions {
+  /** The name of the variant to run whether or not it applies; else the first that applies. */
+  readonly variant?: string;
+  readonly limits?: WgslLimits;
+}
+
+/** The value of a dim of the kernel's params. */
+function evaluator(kernel: Kernel, params: readonly number[]): (d: Dim) => number {
+  const values = new Map(kernel.params.map((p, i) => [p.id, params[i]]));
+  return (d) => evalDim(d, (id) => values.get(id)!);
+}
+
+function chosen(kernel: Kernel, params: readonly number[], options: RunOptions): WgslVariant {
+  const { variants } = emitWgsl(kernel, options.limits ?? LIMITS);
+  const value = evaluator(kernel, params);
+  const { variant } = options;
+  const found = variants.find((v) =>
+    variant === undefined ? v.applies === undefined || value(v.applies) > 0 : v.name === variant,
+  );
+  if (!found) throw new Error(`no variant ${variant} in ${variants.map((v) => v.name)}`);
+  return found;
+}
+
 /**
  * Runs a portable kernel. `buffers` stand in the order of `kernel.buffers`, those it writes are
  * changed in place; `params` stand in that of `kernel.params`. Gives the lowest code of a `fail`
@@ -114,18 +155,14 @@ export async function runWgsl(
   kernel: Kernel,
   buffers: readonly TypedArray[],
   params: readonly number[],
+  options: RunOptions = {},
 ): Promise<number | undefined> {
   const gpu = await webgpuDevice();
   if (!gpu) throw new Error('there is no WebGPU here');
-  const wgsl = emitWgsl(kernel);
-  const types = kernel.buffers.map(
-    (b): GPUBufferBindingType => (b.access === 'read' ? 'read-only-storage' : 'storage'),
-  );
-  types.push('uniform');
-  if (wgsl.fails) types.push('storage');
-  const pipeline = await pipelineFor(gpu, wgsl.code, types);
+  const variant = chosen(kernel, params, options);
+  const value = evaluator(kernel, params);
+  const texts = variant.dispatches.map((d) => d.code).join('\n');
 
-  gpu.pushErrorScope('validation');
   const made: GPUBuffer[] = [];
   const make = (size: number, usage: number): GPUBuffer => {
     const buffer = gpu.createBuffer({ size: Math.max(4, size), usage });
@@ -133,33 +170,44 @@ export async function runWgsl(
     return buffer;
   };
   const { STORAGE, UNIFORM, COPY_DST, COPY_SRC, MAP_READ } = GPUBufferUsage;
-  const bindings = buffers.map((data) => {
-    const words = toWords(data);
+  const data = buffers.map((d) => {
+    const words = toWords(d);
     const buffer = make(words.byteLength, STORAGE | COPY_DST | COPY_SRC);
     gpu.queue.writeBuffer(buffer, 0, words as GPUAllowSharedBufferSource);
     return buffer;
   });
-  const block = new Int32Array(wgsl.uniformWords);
-  block.set(params);
-  const uniform = make(block.byteLength, UNIFORM | COPY_DST);
-  gpu.queue.writeBuffer(uniform, 0, block);
-  bindings.push(uniform);
-  if (wgsl.fails) bindings.push(make(4, STORAGE | COPY_SRC));
+  const scratch = variant.scratch.map((s) => {
+    const size = 4 * Math.max(1, value(s.elements));
+    const buffer = make(size, STORAGE | COPY_DST);
+    // What no program should read.
+    gpu.queue.writeBuffer(buffer, 0, new Uint32Array(size / 4).fill(0x7fc00001));
+    return buffer;
+  });
+  const failed = make(4, STORAGE | COPY_SRC);
 
-  const values = new Map(kernel.params.map((p, i) => [p.id, params[i]]));
-  const workgroups = evalDim(wgsl.workgroups, (id) => values.get(id)!);
+  const pipelines: GPUComputePipeline[] = [];
+  for (const d of variant.dispatches) pipelines.push(await pipelineFor(gpu, d.code, typesOf(d)));
+  gpu.pushErrorScope('validation');
   const encoder = gpu.createCommandEncoder();
   const pass = encoder.beginComputePass();
-  pass.setPipeline(pipeline);
-  pass.setBindGroup(
-    0,
-    gpu.createBindGroup({
-      layout: pipeline.getBindGroupLayout(0),
-      entries: bindings.map((buffer, binding) => ({ binding, resource: { buffer } })),
-    }),
-  );
-  const columns = Math.min(workgroups, 65535);
-  if (columns > 0) pass.dispatchWorkgroups(columns, Math.ceil(workgroups / columns));
+  variant.dispatches.forEach((d, i) => {
+    const block = new Int32Array(d.uniformWords);
+    d.params.forEach((p, word) => {
+      block[word] = params[kernel.params.findIndex((q) => q.id === p.id)];
+    });
+    const uniform = make(block.byteLength, UNIFORM | COPY_DST);
+    gpu.queue.writeBuffer(uniform, 0, block);
+    const bound = d.bindings.map((b) => (b.source === 'buffer' ? data : scratch)[b.index]);
+    bound.push(uniform);
+    if (d.fails) bound.push(failed);
+    pass.setPipeline(pipelines[i]);
+    const layout = pipelines[i].getBindGroupLayout(0);
+    const entries = bound.map((buffer, binding) => ({ binding, resource: { buffer } }));
+    pass.setBindGroup(0, gpu.createBindGroup({ layout, entries }));
+    const workgroups = value(d.workgroups);
+    const columns = Math.min(workgroups, 65535);
+    if (columns > 0) pass.dispatchWorkgroups(columns, Math.ceil(workgroups / columns));
+  });
   pass.end();
   const readBack = (from: GPUBuffer): GPUBuffer => {
     const to = make(from.size, COPY_DST | MAP_READ);
@@ -167,28 +215,34 @@ export async function runWgsl(
     return to;
   };
   const results = kernel.buffers.map((b, i) =>
-    b.access === 'read' || buffers[i].length === 0 ? undefined : readBack(bindings[i]),
+    b.access === 'read' || buffers[i].length === 0 ? undefined : readBack(data[i]),
   );
-  const failed = wgsl.fails ? readBack(bindings[bindings.length - 1]) : undefined;
+  const failedWord = readBack(failed);
   gpu.queue.submit([encoder.finish()]);
   const error = await gpu.popErrorScope();
-  if (error) throw new Error(`${error.message}\n${wgsl.code}`);
+  if (error) throw new Error(`${error.message}\n${texts}`);
 
   for (const [i, result] of results.entries()) {
     if (!result) continue;
     await result.mapAsync(GPUMapMode.READ);
     const bytes = result.getMappedRange();
-    const data = buffers[i];
-    if (data instanceof Float32Array) data.set(new Float32Array(bytes, 0, data.length));
-    else data.set(new Int32Array(bytes, 0, data.length));
+    const to = buffers[i];
+    if (to instanceof Float32Array) to.set(new Float32Array(bytes, 0, to.length));
+    else to.set(new Int32Array(bytes, 0, to.length));
     result.unmap();
   }
-  let word = 0;
-  if (failed) {
-    await failed.mapAsync(GPUMapMode.READ);
-    [word] = new Uint32Array(failed.getMappedRange());
-    failed.unmap();
-  }
+  await failedWord.mapAsync(GPUMapMode.READ);
+  const [word] = new Uint32Array(failedWord.getMappedRange());
+  failedWord.unmap();
   for (const buffer of made) buffer.destroy();
   return word === 0 ? undefined : ~word >>> 0;
+}
+
+function typesOf(d: WgslDispatch): GPUBufferBindingType[] {
+  const types = d.bindings.map(
+    (b): GPUBufferBindingType => (b.access === 'read' ? 'read-only-storage' : 'storage'),
+  );
+  types.push('uniform');
+  if (d.fails) types.push('storage');
+  return types;
 }

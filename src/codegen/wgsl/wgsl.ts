@@ -2,16 +2,7 @@
 // rest of the kernel on its own. Invariant: the text is a function of the kernel's structure alone,
 // so equal kernels give equal text, and it holds no sizes but those the kernel has as constants.
 
-import {
-  addDim,
-  type Dim,
-  floorDiv,
-  maxDim,
-  mentions,
-  prodDims,
-  type Sym,
-  subDim,
-} from '../../core/dim.ts';
+import { addDim, type Dim, floorDiv, maxDim, mentions, prodDims, subDim } from '../../core/dim.ts';
 import { InternalError, invariant } from '../../core/error.ts';
 import type { Expr, ScalarType } from '../../kernel/expr.ts';
 import type { ForStmt, Kernel, Stmt } from '../../kernel/ir.ts';
@@ -19,30 +10,7 @@ import { expandMath } from '../../kernel/math.ts';
 import { dimText } from './dims.ts';
 import { type ExprScope, exprText, type Output, unwrapped } from './expr.ts';
 import { type HelperName, libraryText, ZERO_WORD } from './library.ts';
-
-/**
- * A compute shader with the entry point `main`, and how to run it. In bind group 0 the buffers of
- * the kernel are storage bindings `0 .. n-1`, read-only where their access is `read`; binding `n`
- * is the uniform block; binding `n+1`, only where `fails`, one read-write storage word.
- */
-export interface WgslKernel {
-  readonly code: string;
-  /**
-   * Workgroups to dispatch, as a dim of the kernel's params. More than 65535 go as `x` = 65535 by
-   * as many rows as it takes; surplus invocations do nothing.
-   */
-  readonly workgroups: Dim;
-  readonly workgroupSize: number;
-  /** What the i32 words of the uniform block are, in order. */
-  readonly params: readonly Sym[];
-  /** Words of the uniform block, a multiple of 4; those after the params must be zero. */
-  readonly uniformWords: number;
-  /**
-   * Whether the kernel has checks. Their word must be zero before; after, it is zero if all held,
-   * or else the complement (`~word`) of the lowest code of a check that failed.
-   */
-  readonly fails: boolean;
-}
+import type { WgslDispatch } from './program.ts';
 
 const WORKGROUP_SIZE = 64;
 
@@ -305,12 +273,11 @@ class Emitter {
 const BUILT_IN: ReadonlySet<string> = new Set(['exp', 'log', 'tanh', 'sin', 'cos', 'isnan']);
 
 /**
- * The WGSL of a portable kernel. Names are replaced by numbered ones; those of the kernel only show
- * in the order of terms of dims. Transcendental functions become builtins of WGSL, whose accuracy
- * is the implementation's; `expandMath` first makes them the polynomials all backends share. Throws an `InternalError` on vectors and
- * scratch arrays, which only scheduled kernels have.
+ * A portable kernel as one dispatch. Names are replaced by numbered ones; those of the kernel only
+ * show in the order of terms of dims. Throws an `InternalError` on vectors and scratch arrays,
+ * which only scheduled kernels have.
  */
-export function emitWgsl(portable: Kernel): WgslKernel {
+export function emitPoints(portable: Kernel): WgslDispatch {
   const kernel = expandMath(portable, (e) => BUILT_IN.has(e.fn));
   const { axes, body } = splitGrid(kernel);
   const emitter = new Emitter(kernel);
@@ -352,5 +319,9 @@ export function emitWgsl(portable: Kernel): WgslKernel {
     '}',
     '',
   ].join('\n');
-  return { code, workgroups, workgroupSize, params: kernel.params, uniformWords, fails };
+  const bindings = kernel.buffers.map(
+    ({ access }, index) =>
+      ({ source: 'buffer', index, access: access === 'read' ? 'read' : 'readwrite' }) as const,
+  );
+  return { code, bindings, workgroups, workgroupSize, params: kernel.params, uniformWords, fails };
 }
