@@ -142,10 +142,14 @@ export function log(x: Expr): Expr {
   const shifted = sub(bits, ki(0x00800000, L));
   const unsigned = binary('xor', shifted, ki(-0x80000000, L));
   const rare = compare('ge', unsigned, ki((0x7f000000 ^ -0x80000000) | 0, L));
-  const subnormal = logOfNormal(mul(x, k(2 ** 23, L)), 23);
-  const above = select(compare('eq', x, k(Infinity, L)), x, subnormal);
-  const nonzero = select(compare('ge', x, k(0, L)), above, k(Number.NaN, L));
-  const special = select(compare('eq', x, k(0, L)), k(-Infinity, L), nonzero);
+  // The bits of a subnormal number count 2^-149; arithmetic on it may be arithmetic on 0 on a GPU.
+  const subnormal = logOfNormal(cast('f32', bits), 149);
+  const inf = ki(0x7f800000, L);
+  const above = select(compare('eq', bits, inf), x, subnormal);
+  const positive = binary('and', compare('ge', bits, ki(0, L)), compare('le', bits, inf));
+  const nonzero = select(positive, above, k(Number.NaN, L));
+  const zero = compare('eq', shl(bits, 1), ki(0, L));
+  const special = select(zero, k(-Infinity, L), nonzero);
   return select(rare, special, logOfNormal(x, 0), true);
 }
 

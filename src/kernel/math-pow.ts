@@ -60,11 +60,13 @@ const ATANH_POLY = [1.170990935e-1, 1.427354188e-1, 2.000007632e-1];
 /** The logarithm to base 2 of a positive finite number. */
 function log2(x: Expr): Pair {
   const L = x.lanes;
-  const small = compare('lt', x, k(2 ** -126, x));
-  const parts = logParts(select(small, mul(x, k(2 ** 23, x)), x));
+  // The bits of a subnormal number count 2^-149; arithmetic on it may be arithmetic on 0 on a GPU.
+  const bits = bitcast('i32', x);
+  const small = compare('lt', bits, constant('i32', 0x00800000, L));
+  const parts = logParts(select(small, cast('f32', bits), x));
   const { m } = parts;
   const exponent = cast('f32', binary('shr', parts.e, constant('i32', 23, L)));
-  const e = sub(exponent, select(small, k(23, x), k(0, x)));
+  const e = sub(exponent, select(small, k(149, x), k(0, x)));
   // log2(m) = 2 / ln 2 * atanh(q) with q = (m - 1) / (m + 1).
   const f = sub(m, k(1, x));
   const d = add(m, k(1, x));
@@ -100,9 +102,12 @@ export function pow(x: Expr, y: Expr): Expr {
   const [zero, one, inf] = [k(0, x), k(1, x), k(Infinity, x)];
   const and = (c: Expr, d: Expr): Expr => binary('and', c, d);
   const not = (c: Expr): Expr => unary('not', c);
-  const normal = and(compare('gt', x, zero), compare('lt', x, inf));
+  // By the bits, as a GPU may take subnormal numbers for zeros.
+  const bits = bitcast('i32', x);
+  const integer = (value: number): Expr => constant('i32', value, x.lanes);
+  const normal = and(compare('gt', bits, integer(0)), compare('lt', bits, integer(0x7f800000)));
   const rare = not(and(normal, compare('eq', y, y)));
-  const isZero = compare('eq', a, zero);
+  const isZero = compare('eq', binary('shl', bits, integer(1)), integer(0));
   const extreme = binary('or', isZero, compare('eq', a, inf));
   const vanishes = binary('xor', isZero, compare('lt', y, zero));
   const size = select(extreme, select(vanishes, zero, inf), usual);
@@ -117,7 +122,7 @@ export function pow(x: Expr, y: Expr): Expr {
   );
   const signed = bitcast('f32', binary('xor', bitcast('i32', size), sign));
   const nan = k(Number.NaN, x);
-  const finite = and(compare('lt', x, zero), compare('gt', x, k(-Infinity, x)));
+  const finite = and(compare('lt', bits, integer(0)), not(extreme));
   const real = select(and(finite, not(whole)), nan, signed);
   const known = and(compare('eq', x, x), compare('eq', y, y));
   const unit = binary('or', compare('eq', y, zero), compare('eq', x, one));

@@ -270,8 +270,7 @@ function nodeText(e: Expr, args: readonly string[], scope: ExprScope): string {
       }
       const ordered = a.type === 'bool' && e.fn !== 'eq' && e.fn !== 'ne';
       const [x, y] = ordered ? args.map((t) => `u32(${t})`) : args;
-      // Some implementations let `!=` be false for NaN.
-      if (e.fn === 'ne' && a.type === 'f32') return `!(${x} == ${y})`;
+      if (a.type === 'f32') return floatCompare(e, x, y, scope);
       return `(${x} ${OPERATORS[e.fn]} ${y})`;
     }
     case 'select':
@@ -303,6 +302,25 @@ export function unwrapped(text: string): string {
   return text;
 }
 
+/** The value of a constant that no comparison with a number is true of, or that may be one. */
+const isKnown = (e: Expr): boolean =>
+  (e.op === 'const' && !Number.isNaN(e.value)) || (e.op === 'cast' && e.args[0].type !== 'f32');
+
+/** WGSL lets an implementation turn `a < b` into `!(a >= b)`, so NaN is looked for by its bits. */
+function floatCompare(e: Expr & { op: 'compare' }, x: string, y: string, scope: ExprScope): string {
+  const [a, b] = e.args;
+  const not = e.fn === 'ne' ? '!' : '';
+  const plain = `(${x} ${e.fn === 'ne' ? '==' : OPERATORS[e.fn]} ${y})`;
+  if (isKnown(a) && isKnown(b)) return `${not}${plain}`;
+  const [p, q] = [isKnown(a) ? y : x, isKnown(b) ? x : y];
+  return `${not}(${plain} & ${scope.helper('ordered')}(${p}, ${q}))`;
+}
+
+/** Whether `a - b` undoes a sum, to find what was lost in it. */
+function undoes(a: Expr, b: Expr): boolean {
+  return a === b || (a.op === 'binary' && (a.fn === 'add' || a.fn === 'sub') && a.args.includes(b));
+}
+
 function castText(to: ScalarType, from: ScalarType, x: string, scope: ExprScope): string {
   if (to === 'bool') return from === 'f32' ? `!(${x} == 0.0f)` : `(${x} != 0)`;
   return to === 'i32' && from === 'f32' ? `${scope.helper('to_int')}(${x})` : `${to}(${x})`;
@@ -326,17 +344,17 @@ function unaryText(e: Expr & { op: 'unary' }, x: string, scope: ExprScope): stri
     case 'nearest':
       return type === 'i32' ? x : `round(${x})`;
     case 'sqrt':
+      invariant(type === 'f32', `WGSL has no ${e.fn} of ${type}`);
+      return call('fsqrt');
     case 'exp':
     case 'log':
     case 'tanh':
     case 'sin':
     case 'cos':
-      invariant(type === 'f32', `WGSL has no ${e.fn} of ${type}`);
-      return call(`f${e.fn}`);
     case 'expm1':
     case 'log1p':
     case 'erf':
-      throw new InternalError(`WGSL has no ${e.fn}`);
+      throw new InternalError(`WGSL has no ${e.fn} to rely on`);
     default:
       return e.fn satisfies never;
   }
@@ -344,18 +362,29 @@ function unaryText(e: Expr & { op: 'unary' }, x: string, scope: ExprScope): stri
 
 function floatBinary(
   e: Expr & { op: 'binary' },
-  [x, y]: readonly string[],
+  args: readonly string[],
   scope: ExprScope,
 ): string {
+  const [a, b] = e.args;
+  let [x, y] = args;
+  // Compilers take the product of anything and zero for zero.
+  if (e.fn === 'mul' || e.fn === 'div') {
+    if (a.op === 'const' && a.value === 0) x = `${scope.helper('opaque')}(${x})`;
+    if (b.op === 'const' && b.value === 0) y = `${scope.helper('opaque')}(${y})`;
+  }
   switch (e.fn) {
     case 'min':
     case 'max':
     case 'rem':
       return `${scope.helper(`f${e.fn}`)}(${x}, ${y})`;
-    case 'div':
-      return `(${x} / ${y})`;
-    case 'add':
+    case 'div': {
+      const size = b.op === 'const' ? Math.abs(b.value) : 0;
+      if (size >= 2 ** -126 && size <= 2 ** 126) return `(${x} / ${y})`;
+      return `${scope.helper('fdiv')}(${x}, ${y})`;
+    }
     case 'sub':
+      return undoes(a, b) ? `(${scope.helper('opaque')}(${x}) - ${y})` : `(${x} - ${y})`;
+    case 'add':
     case 'mul':
       return `(${x} ${OPERATORS[e.fn]} ${y})`;
     default:

@@ -22,11 +22,9 @@ export type HelperName =
   | 'fmax'
   | 'frem'
   | 'fsqrt'
-  | 'fexp'
-  | 'flog'
-  | 'ftanh'
-  | 'fsin'
-  | 'fcos';
+  | 'fdiv'
+  | 'ordered'
+  | 'opaque';
 
 /** The call that gives 0, which no compiler may know: made by whoever lays out the uniform block. */
 export const ZERO_WORD = 'zero_word()';
@@ -161,73 +159,44 @@ const HELPERS: { readonly [name in HelperName]: Helper } = {
   return sqrt(x);
 }`,
   },
-  fexp: {
-    needs: ['bits_f32', 'is_nan'],
-    code: `fn fexp(x: f32) -> f32 {
-  if (is_nan(x)) {
-    return x;
-  }
-  if (x > 88.72284f) {
-    return bits_f32(0x7f800000u);
-  }
-  if (x < -104.0f) {
-    return 0.0f;
-  }
-  return exp(x);
-}`,
-  },
-  // A subnormal number is its bits times 2^-149; arithmetic on it may flush it to zero.
-  flog: {
-    needs: ['bits_f32', 'is_nan'],
-    code: `fn flog(x: f32) -> f32 {
-  let bits = bitcast<u32>(x);
-  if ((bits & 0x7fffffffu) == 0u) {
-    return bits_f32(0xff800000u);
-  }
-  if (is_nan(x) || bits == 0x7f800000u) {
-    return x;
-  }
-  if (bits > 0x7f800000u) {
-    return bits_f32(0x7fc00000u);
-  }
-  if (bits < 0x00800000u) {
-    return log(f32(bits)) - 103.27893f;
-  }
-  return log(x);
-}`,
-  },
-  // Builtins make tanh of exponentials, which overflow for large arguments and lose the digits of
-  // small ones; those get the polynomial of `expandMath`.
-  ftanh: {
-    needs: ['is_nan'],
-    code: `fn ftanh(x: f32) -> f32 {
-  if (is_nan(x)) {
-    return x;
-  }
-  let z = x * x;
-  if (z < 0.390625f) {
-    let p = ((-5.70498872745e-3f * z + 2.06390887954e-2f) * z - 5.37397155531e-2f) * z;
-    return x + x * z * ((p + 1.33314422036e-1f) * z - 3.33332819422e-1f);
-  }
-  return tanh(clamp(x, -10.0f, 10.0f));
-}`,
-  },
-  fsin: {
+  // WGSL promises nothing for divisors that are subnormal or whose reciprocal is.
+  fdiv: {
     needs: ['bits_f32'],
-    code: `fn fsin(x: f32) -> f32 {
-  if ((bitcast<u32>(x) & 0x7f800000u) == 0x7f800000u) {
+    code: `fn fdiv(a: f32, b: f32) -> f32 {
+  let size = bitcast<u32>(b) & 0x7fffffffu;
+  if (size - 0x00800000u < 0x7e000000u) {
+    return a / b;
+  }
+  let sign = (bitcast<u32>(a) ^ bitcast<u32>(b)) & 0x80000000u;
+  let top = bitcast<u32>(a) & 0x7fffffffu;
+  if (top > 0x7f800000u || size > 0x7f800000u || (top == size && (top == 0u || top == 0x7f800000u))) {
     return bits_f32(0x7fc00000u);
   }
-  return sin(x);
+  if (top == 0u || size == 0x7f800000u) {
+    return bits_f32(sign);
+  }
+  if (size == 0u || top == 0x7f800000u) {
+    return bits_f32(sign | 0x7f800000u);
+  }
+  if (size >= 0x00800000u) {
+    return (a * 0.0625f) / (b * 0.0625f);
+  }
+  // The quotient is at least 2^-149 / 2^-126, so that only the larger ones overflow.
+  let q = bitcast<f32>(top) / f32(size);
+  return bits_f32(bitcast<u32>(q * 4294967296.0f * 4294967296.0f * 4294967296.0f * 4294967296.0f * 2097152.0f) | sign);
 }`,
   },
-  fcos: {
-    needs: ['bits_f32'],
-    code: `fn fcos(x: f32) -> f32 {
-  if ((bitcast<u32>(x) & 0x7f800000u) == 0x7f800000u) {
-    return bits_f32(0x7fc00000u);
-  }
-  return cos(x);
+  ordered: {
+    needs: [],
+    code: `fn ordered(a: f32, b: f32) -> bool {
+  return max(bitcast<u32>(a) & 0x7fffffffu, bitcast<u32>(b) & 0x7fffffffu) <= 0x7f800000u;
+}`,
+  },
+  // What no compiler may take apart: what is lost in a sum is found by undoing the sum.
+  opaque: {
+    needs: [],
+    code: `fn opaque(x: f32) -> f32 {
+  return bitcast<f32>(bitcast<u32>(x) | ${ZERO_WORD});
 }`,
   },
 };
