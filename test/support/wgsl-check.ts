@@ -136,7 +136,17 @@ export const EDGES = [
 
 /** Arguments of waves: next to multiples of a quarter turn, and large ones. */
 export const WAVES = [
-  ...[1.5707964, 3.1415927, -3.1415927, 4.712389, 6.2831855, 0.78539816, 2.3561945, 1000, 1999.9],
+  ...[
+    Math.fround(Math.PI / 2),
+    Math.fround(Math.PI),
+    -Math.fround(Math.PI),
+    4.712389,
+    6.2831855,
+    0.78539816,
+    2.3561945,
+    1000,
+    1999.9,
+  ],
   ...[2000.5, -31415.926, 12345.678, 1e5, 1e7, 1.2345678e15, 8.5e37, -2.2e22],
 ];
 
