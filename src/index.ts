@@ -7,6 +7,7 @@ import './ops/all.ts';
 
 export { type Differentiable, type GradientOptions, gradients } from './autodiff/gradients.ts';
 export type {
+  AdapterOptions,
   Backend,
   Device,
   DeviceOptions,

@@ -7,6 +7,12 @@ import { UnsupportedError } from '../core/error.ts';
 import type { HostTensor } from '../core/ndarray.ts';
 import type { Plan } from '../plan/types.ts';
 
+/** Which WebGPU adapter to take, as the standard's `requestAdapter` has it. */
+export interface AdapterOptions {
+  readonly powerPreference?: 'low-power' | 'high-performance';
+  readonly forceFallbackAdapter?: boolean;
+}
+
 export interface DeviceOptions {
   /** Threads including the calling one, as many as there are cores where absent; 1: the caller alone. */
   readonly threads?: number;
@@ -17,6 +23,8 @@ export interface DeviceOptions {
    * it, unless this is `false`; `true` demands it.
    */
   readonly relaxedSimd?: boolean;
+  /** WebGPU only: which adapter to take. */
+  readonly adapter?: AdapterOptions;
   /** Reference only: keep floats in float64 between ops (for finite differences). */
   readonly exact?: boolean;
 }
@@ -62,6 +70,14 @@ export interface DeviceStats {
   /** Bytes handed out (constants, variables, device tensors, arenas), and bytes taken for them. */
   readonly usedBytes: number;
   readonly memoryBytes: number;
+  /** WebGPU: what was made and done since the session began; pipelines are shared by sessions. */
+  readonly gpu?: {
+    readonly submits: number;
+    readonly dispatches: number;
+    readonly bindGroups: number;
+    readonly buffers: number;
+    readonly pipelines: number;
+  };
 }
 
 export interface Executable {

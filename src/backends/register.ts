@@ -3,6 +3,8 @@
 import { registerBackend } from './backend.ts';
 import { cpuBackend } from './cpu/backend.ts';
 import { referenceBackend } from './reference/reference.ts';
+import { webgpuBackend } from './webgpu/backend.ts';
 
 registerBackend('cpu', cpuBackend);
 registerBackend('reference', referenceBackend);
+registerBackend('webgpu', webgpuBackend);

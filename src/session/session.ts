@@ -2,7 +2,13 @@
 // warm run looks up its plan, binds sizes, writes feeds, executes and reads results; it does no graph
 // work. Runs queue in order.
 
-import type { Device, DeviceStats, DeviceValue, RunBindings } from '../backends/backend.ts';
+import type {
+  AdapterOptions,
+  Device,
+  DeviceStats,
+  DeviceValue,
+  RunBindings,
+} from '../backends/backend.ts';
 import { getBackend } from '../backends/backend.ts';
 import type { DType } from '../core/dtype.ts';
 import { AbortedError, StateError, UnsupportedError, ValueError } from '../core/error.ts';
@@ -39,7 +45,7 @@ import { type FetchResult, flattenFetches, type KeptResult } from './structure.t
 export interface SessionOptions {
   /** The graph to run; the current default graph where absent. */
   readonly graph?: Graph;
-  /** Name of a registered backend: `cpu` (the default) or `reference`. */
+  /** Name of a registered backend: `cpu` (the default), `webgpu` or `reference`. */
   readonly backend?: string;
   /**
    * Threads of the cpu backend, the calling one included; as many as the machine has cores where
@@ -54,6 +60,8 @@ export interface SessionOptions {
    * demands it.
    */
   readonly relaxedSimd?: boolean;
+  /** Which adapter the webgpu backend takes. */
+  readonly adapter?: AdapterOptions;
   /** `false` gives every node a kernel and every value a buffer. */
   readonly fuse?: boolean;
   /** Names of passes to leave out: `stabilise`, `fold`, `simplify`, `cse`, `hoist`, `prune`. */
@@ -149,17 +157,20 @@ export class Session {
     this.graph = (options.graph ?? getDefaultGraph()).root;
     this.backend = options.backend ?? 'cpu';
     const backend = getBackend(this.backend);
-    const { threads, memoryLimit, relaxedSimd, exact } = options;
+    const { threads, memoryLimit, relaxedSimd, adapter, exact } = options;
     this.device = backend.open({
       ...(threads === undefined ? {} : { threads }),
       ...(memoryLimit === undefined ? {} : { memoryLimit }),
       ...(relaxedSimd === undefined ? {} : { relaxedSimd }),
+      ...(adapter === undefined ? {} : { adapter }),
       ...(exact === undefined ? {} : { exact }),
     });
     this.sync = backend.capabilities.sync;
     this.ready = this.device.ready.then(() => {
       this.isReady = true;
     });
+    // Whoever awaits it hears of a failure, and so does every run.
+    this.ready.catch(() => {});
     this.sites = new CallSites(this.graph);
     this.options = {
       fuse: options.fuse ?? true,

@@ -4,6 +4,7 @@
 
 import { relaxedSimdSupported } from '../../src/codegen/wasm/probe.ts';
 import type { SessionOptions } from '../../src/index.ts';
+import { webgpuAvailable } from './wgsl-run.ts';
 
 /** A configuration that must agree with the truth. */
 export interface Contender {
@@ -37,6 +38,7 @@ export const CPU_CONTENDERS: readonly Contender[] = [
 export const CONTENDERS: readonly Contender[] = [
   { name: 'reference', options: { backend: 'reference' }, always: true },
   ...CPU_CONTENDERS,
+  ...((await webgpuAvailable()) ? [{ name: 'webgpu', options: { backend: 'webgpu' } }] : []),
 ];
 
 /** Whether every case runs in every configuration. */

@@ -45,3 +45,8 @@ export function cpuBackend(): Backend {
     },
   };
 }
+
+/** A CPU device of one thread on the calling thread itself, in a page too. */
+export function localCpuDevice(): CpuDevice {
+  return new CpuDevice({ threads: 1 }, compiler(choose(undefined)));
+}

@@ -4,8 +4,8 @@
 
 import type { DType } from '../../core/dtype.ts';
 import { dtypeInfo } from '../../core/dtype.ts';
-import { StateError } from '../../core/error.ts';
 import { type HostTensor, NDArray, sizeOf } from '../../core/ndarray.ts';
+import { uninitialized } from '../variable-error.ts';
 import type { DeviceMemory } from './memory.ts';
 
 /** Where a variable stands. */
@@ -47,11 +47,7 @@ export class Variables {
   get(name: string): Variable {
     const variable = this.#byName.get(name);
     if (variable) return variable;
-    throw new StateError(
-      'variable/uninitialized',
-      `variable "${name}" holds no value. Run its initializer, or load a checkpoint, first.`,
-      { node: name },
-    );
+    throw uninitialized(name);
   }
 
   read(name: string): NDArray | undefined {

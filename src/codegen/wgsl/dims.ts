@@ -9,6 +9,8 @@ import type { HelperName } from './library.ts';
 export interface DimScope {
   /** The WGSL name of the i32 that a symbol is. */
   readonly sym: (id: string) => string;
+  /** The name of a function of dims that is computed already. */
+  readonly atom: (a: FnAtom) => string | undefined;
   /** Notes that a function of the library is called, and gives its name. */
   readonly helper: (name: HelperName) => string;
 }
@@ -43,7 +45,11 @@ function termText(t: Term, coef: number, scope: DimScope): string {
 }
 
 function atomText(a: Atom, scope: DimScope): string {
-  if (a.kind === 'sym') return scope.sym(a.id);
+  return a.kind === 'sym' ? scope.sym(a.id) : (scope.atom(a) ?? fnText(a, scope));
+}
+
+/** The WGSL text of a function of dims, computed here. */
+export function fnText(a: FnAtom, scope: DimScope): string {
   const [x, y] = a.args.map((d) => dimText(d, scope));
   switch (a.fn) {
     case 'floordiv':

@@ -34,21 +34,16 @@ const HELPERS: { readonly [name in HelperName]: Helper } = {
   floor_div: {
     needs: [],
     code: `fn floor_div(a: i32, b: i32) -> i32 {
-  if (b == 0) {
-    return 0;
-  }
-  let r = a % b;
-  return a / b - select(0, 1, r != 0 && (r ^ b) < 0);
+  let q = a / b;
+  let r = a - q * b;
+  return select(q - select(0, 1, (r != 0) & ((r ^ b) < 0)), 0, b == 0);
 }`,
   },
   floor_mod: {
     needs: [],
     code: `fn floor_mod(a: i32, b: i32) -> i32 {
-  if (b == 0) {
-    return 0;
-  }
   let r = a % b;
-  return r + select(0, b, r != 0 && (r ^ b) < 0);
+  return select(r + select(0, b, (r != 0) & ((r ^ b) < 0)), 0, b == 0);
 }`,
   },
   // WGSL itself defines -2^31 / -1 as -2^31, but x / 0 as x.

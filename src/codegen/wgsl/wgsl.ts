@@ -2,12 +2,22 @@
 // rest of the kernel on its own. Invariant: the text is a function of the kernel's structure alone,
 // so equal kernels give equal text, and it holds no sizes but those the kernel has as constants.
 
-import { addDim, type Dim, floorDiv, maxDim, mentions, prodDims, subDim } from '../../core/dim.ts';
+import {
+  addDim,
+  type Dim,
+  floorDiv,
+  maxDim,
+  mentions,
+  prodDims,
+  subDim,
+  symsOf,
+} from '../../core/dim.ts';
 import { InternalError, invariant } from '../../core/error.ts';
 import type { Expr, ScalarType } from '../../kernel/expr.ts';
 import type { ForStmt, Kernel, Stmt } from '../../kernel/ir.ts';
 import { expandMath } from '../../kernel/math.ts';
-import { dimText } from './dims.ts';
+import { atomsOf } from './atoms.ts';
+import { dimText, fnText } from './dims.ts';
 import { type ExprScope, exprText, type Output, unwrapped } from './expr.ts';
 import { type HelperName, libraryText, ZERO_WORD } from './library.ts';
 import type { WgslDispatch } from './program.ts';
@@ -43,9 +53,15 @@ function splitGrid(kernel: Kernel): { axes: GridAxis[]; body: readonly Stmt[] } 
 interface Names {
   readonly syms: Map<string, string>;
   readonly locals: Map<string, string>;
+  /** Functions of dims that are computed, by key. */
+  readonly atoms: Map<string, string>;
 }
 
-const innerNames = (n: Names): Names => ({ syms: new Map(n.syms), locals: new Map(n.locals) });
+const innerNames = (n: Names): Names => ({
+  syms: new Map(n.syms),
+  locals: new Map(n.locals),
+  atoms: new Map(n.atoms),
+});
 
 /** A word of the uniform block. */
 const paramText = (word: number): string => `params[${word >> 2}].${'xyzw'[word & 3]}`;
@@ -98,6 +114,7 @@ class Emitter {
       sym: (id) => this.lookup(names.syms, id, 'symbol'),
       local: (name) => this.lookup(names.locals, name, 'local'),
       buffer: (name) => this.lookup(this.buffers, name, 'buffer'),
+      atom: (a) => names.atoms.get(a.key),
       helper: (name) => {
         this.helpers.add(name);
         return name;
@@ -109,13 +126,25 @@ class Emitter {
     return unwrapped(dimText(d, this.scope(names)));
   }
 
+  /** Computes what the statements need of the symbols that are known. */
+  private atoms(stmts: readonly Stmt[], names: Names): void {
+    for (const a of atomsOf(stmts)) {
+      if (names.atoms.has(a.key)) continue;
+      if (a.args.some((d) => [...symsOf(d).keys()].some((id) => !names.syms.has(id)))) continue;
+      const text = unwrapped(fnText(a, this.scope(names)));
+      const name = this.fresh('d');
+      this.line(`let ${name} = ${text};`);
+      names.atoms.set(a.key, name);
+    }
+  }
+
   private value(e: Expr, names: Names): string {
     return unwrapped(exprText(e, this.scope(names), this.out));
   }
 
   /** Writes the body of the entry point. */
   main(axes: readonly GridAxis[], body: readonly Stmt[]): void {
-    const names: Names = { syms: new Map(), locals: new Map() };
+    const names: Names = { syms: new Map(), locals: new Map(), atoms: new Map() };
     for (const p of this.kernel.params) {
       const name = this.fresh('p');
       invariant(
@@ -127,7 +156,11 @@ class Emitter {
     }
     // An axis without turns would be a division by a literal zero below.
     if (axes.some((a) => a.count === 0)) return;
-    if (axes.length > 0) this.gridIndices(axes, names);
+    this.atoms(this.kernel.body, names);
+    if (axes.length > 0) {
+      this.gridIndices(axes, names);
+      this.atoms(body, names);
+    }
     this.block(body, names);
   }
 
@@ -257,7 +290,10 @@ class Emitter {
     this.line(`for (var ${name}: i32 = ${start}; ${name} < ${end}; ${step}) {`);
     const inner = innerNames(names);
     inner.syms.set(s.axis.id, name);
-    this.indented(s.body, inner);
+    this.level++;
+    this.atoms(s.body, inner);
+    this.block(s.body, inner);
+    this.level--;
     this.line('}');
   }
 

@@ -1,0 +1,139 @@
+// The state of one session on the GPU: its buffers, variables and commands, on a device that sessions
+// share. Invariant: what a lost device held is never given back as zeros; each use says what is gone.
+
+import type { DType } from '../../core/dtype.ts';
+import { StateError, UnsupportedError } from '../../core/error.ts';
+import { type HostTensor, sizeOf } from '../../core/ndarray.ts';
+import type { Plan } from '../../plan/types.ts';
+import type { AdapterOptions, Device, DeviceOptions, DeviceStats, Executable } from '../backend.ts';
+import { localCpuDevice } from '../cpu/backend.ts';
+import type { CpuDevice } from '../cpu/device.ts';
+import { Commands, type GpuCounts } from './commands.ts';
+import { GpuExecutable, type GpuParts } from './executable.ts';
+import { type Gpu, type Lease, leaseGpu } from './gpu.ts';
+import { InitialRun } from './initial-run.ts';
+import { fromWords, type GpuBuffer, GpuMemory, toWords, WORD } from './memory.ts';
+import { GpuValue } from './value.ts';
+import { Variables } from './variables.ts';
+
+/** A session's device. */
+export class GpuDevice implements Device, GpuParts {
+  readonly ready: Promise<void>;
+  readonly memory: GpuMemory;
+  readonly variables: Variables;
+  readonly commands: Commands;
+  readonly #counts: GpuCounts = { submits: 0, dispatches: 0, bindGroups: 0 };
+  #lease: Lease | undefined;
+  #cpu: CpuDevice | undefined;
+  #closed = false;
+
+  constructor(options: DeviceOptions, adapter: AdapterOptions) {
+    this.memory = new GpuMemory(() => this.gpu(), options.memoryLimit ?? Number.POSITIVE_INFINITY);
+    this.variables = new Variables(this.memory);
+    this.commands = new Commands(() => this.gpu().device, this.memory, this.#counts);
+    this.ready = leaseGpu(adapter).then((lease) => {
+      this.#lease = lease;
+      if (this.#closed) lease.end();
+    });
+  }
+
+  gpu(): Gpu {
+    if (this.#closed)
+      throw new StateError('session/closed', 'the session is closed. Open another.');
+    const gpu = this.#lease?.gpu;
+    if (!gpu) throw new StateError('session/not-ready', 'the GPU device is not open. Await ready.');
+    if (!gpu.lost) return gpu;
+    const { names } = this.variables;
+    throw new StateError(
+      'device/lost',
+      `the GPU device was lost (${gpu.lost.message || gpu.lost.reason}), and with it ` +
+        `${names.length > 0 ? `the variables ${names.join(', ')}` : 'what the session held'}. ` +
+        'Open another session and initialize or restore its variables.',
+    );
+  }
+
+  compile(plan: Plan): Executable {
+    if (!isInitializer(plan)) return new GpuExecutable(plan, this);
+    // Equal seeds then give equal weights on every backend, bit for bit.
+    this.#cpu ??= localCpuDevice();
+    return new InitialRun(plan, this.#cpu, this);
+  }
+
+  async put(value: HostTensor): Promise<GpuValue> {
+    const { device } = this.gpu();
+    const { dtype, shape, data } = value;
+    const buffer = this.memory.alloc(data.length, 'a value put on the device');
+    await this.memory.check();
+    device.queue.writeBuffer(buffer.buffer, 0, toWords(dtype, data));
+    return new GpuValue(this, buffer, dtype, shape);
+  }
+
+  hasVariable(name: string): boolean {
+    return this.variables.has(name);
+  }
+
+  readVariable(name: string): HostTensor | undefined {
+    if (!this.variables.has(name)) return undefined;
+    throw new UnsupportedError(
+      'device/sync-read',
+      `variable "${name}": a GPU can't be read at once. Fetch it with await session.run(variable).`,
+    );
+  }
+
+  writeVariable(name: string, value: HostTensor): void {
+    const { device } = this.gpu();
+    const { buffer } = this.variables.replace(name, value);
+    device.queue.writeBuffer(buffer, 0, toWords(value.dtype, value.data));
+  }
+
+  async readBuffer(from: GpuBuffer, dtype: DType, shape: readonly number[]): Promise<HostTensor> {
+    const n = sizeOf(shape);
+    const { device } = this.gpu();
+    const staging = this.memory.allocStaging(n);
+    try {
+      await this.memory.check();
+      const encoder = device.createCommandEncoder();
+      if (n > 0) encoder.copyBufferToBuffer(from.buffer, 0, staging.buffer, 0, n * WORD);
+      device.queue.submit([encoder.finish()]);
+      await staging.buffer.mapAsync(GPUMapMode.READ);
+      return fromWords(dtype, shape, staging.buffer.getMappedRange(), 0);
+    } finally {
+      this.gpu();
+      this.memory.free(staging);
+    }
+  }
+
+  freeBuffer(buffer: GpuBuffer): void {
+    this.memory.free(buffer);
+  }
+
+  stats(): DeviceStats {
+    const { usedBytes, made } = this.memory;
+    const pipelines = this.#lease?.gpu.pipelines.size ?? 0;
+    return {
+      kernelsCompiled: pipelines,
+      kernelsShared: 0,
+      usedBytes,
+      memoryBytes: usedBytes,
+      gpu: { ...this.#counts, pipelines, buffers: made },
+    };
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    if (!this.#lease?.gpu.lost) this.variables.clear();
+    this.#cpu?.close();
+    this.#closed = true;
+    this.#lease?.end();
+  }
+}
+
+/** Whether a plan gives variables their first values: it needs none, and nothing fed. */
+function isInitializer(plan: Plan): boolean {
+  return (
+    plan.writes.length > 0 &&
+    plan.reads.length === 0 &&
+    plan.feeds.length === 0 &&
+    plan.results.length === 0
+  );
+}

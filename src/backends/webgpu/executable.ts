@@ -1,0 +1,444 @@
+// A plan compiled for the GPU and its runs: uploads feeds, records the steps of a segment as dispatches,
+// submits them at once, and reads what was fetched. Steps whose course depends on values (bound sizes,
+// predicates) are read back in between. Invariant: a run that fails leaves variables as they were.
+
+import type { Dim, Sym } from '../../core/dim.ts';
+import { evalDim } from '../../core/dim-value.ts';
+import {
+  AbortedError,
+  ExecutionError,
+  InternalError,
+  StateError,
+  TimeoutError,
+} from '../../core/error.ts';
+import { type HostTensor, sizeOf } from '../../core/ndarray.ts';
+import type { TensorType } from '../../core/type.ts';
+import {
+  type BufferView,
+  type KernelStep,
+  type Plan,
+  RUN_SYM,
+  type Step,
+} from '../../plan/types.ts';
+import type { Executable, ExecutableStats, RunBindings } from '../backend.ts';
+import { type Risks, risksOf, variableShape } from '../cpu/analysis.ts';
+import { callHost } from '../host-call.ts';
+import { PlanBuffers } from './buffers.ts';
+import type { Commands } from './commands.ts';
+import type { Gpu } from './gpu.ts';
+import { fromWords, type GpuBuffer, type GpuMemory, toWords, WORD } from './memory.ts';
+import { type PreparedStep, prepareSteps, wgslSource } from './prepare.ts';
+import { GpuValue, type ValueOwner } from './value.ts';
+import type { Variables, WriteRequest, WriteSet } from './variables.ts';
+
+/** What an executable needs of its device. */
+export interface GpuParts extends ValueOwner {
+  /** The device; throws once it is lost or closed. */
+  gpu(): Gpu;
+  readonly memory: GpuMemory;
+  readonly variables: Variables;
+  readonly commands: Commands;
+}
+
+/** Loops are submitted in pieces of about so many dispatches. */
+const MAX_PENDING = 16384;
+
+interface Run {
+  readonly bindings: RunBindings;
+  readonly started: number;
+  readonly sizes: Map<string, number>;
+  readonly elements: readonly number[];
+  readonly buffers: GpuBuffer[];
+  readonly writes: WriteSet;
+}
+
+/** A plan that runs as WGSL. */
+export class GpuExecutable implements Executable {
+  readonly #plan: Plan;
+  readonly #parts: GpuParts;
+  readonly #buffers: PlanBuffers;
+  readonly #risks: Risks;
+  #steps: Promise<ReadonlyMap<KernelStep, PreparedStep>> | undefined;
+  #prepared: ReadonlyMap<KernelStep, PreparedStep> = new Map();
+  #failed: GpuBuffer | undefined;
+  #staging: GpuBuffer | undefined;
+  readonly #constants = new Set<number>();
+  /** Memory of kernels' own, by kernel, variant and place. */
+  readonly #scratch = new Map<string, GpuBuffer>();
+  #disposed = false;
+
+  constructor(plan: Plan, parts: GpuParts) {
+    this.#plan = plan;
+    this.#parts = parts;
+    this.#buffers = new PlanBuffers(plan, parts.memory);
+    this.#risks = risksOf(plan);
+  }
+
+  run(bindings: RunBindings): Promise<HostTensor[]> {
+    return this.#execute(bindings, (run) => this.#fetch(run));
+  }
+
+  keep(bindings: RunBindings): Promise<GpuValue[]> {
+    return this.#execute(bindings, (run) => this.#keep(run));
+  }
+
+  stats(): ExecutableStats {
+    const bytes = this.#buffers.bytes('arena');
+    return {
+      kernels: this.#plan.kernels.length,
+      segments: this.#plan.segments.length,
+      arenaBytes: bytes,
+      arenaLowerBound: bytes,
+      slotBytes: this.#buffers.bytes('tape'),
+    };
+  }
+
+  source(kernel: number): string {
+    return wgslSource(this.#plan.kernels[kernel], this.#parts.gpu().limits);
+  }
+
+  dispose(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    this.#buffers.free();
+    for (const b of [this.#failed, this.#staging, ...this.#scratch.values()]) {
+      if (b) this.#parts.memory.free(b);
+    }
+  }
+
+  async #execute<R>(bindings: RunBindings, results: (run: Run) => Promise<R>): Promise<R> {
+    if (this.#disposed) throw new StateError('run/disposed', 'the executable is disposed.');
+    const { commands, memory } = this.#parts;
+    const held = bindings.feeds.filter((v) => v instanceof GpuValue);
+    for (const value of held) value.retain();
+    let run: Run | undefined;
+    try {
+      this.#steps ??= prepareSteps(this.#plan, this.#parts.gpu());
+      this.#prepared = await this.#steps;
+      run = this.#begin(bindings);
+      this.#checkTime(run);
+      for (const segment of this.#plan.segments) {
+        if (segment.kind === 'device') await this.#segment(segment.steps, run);
+        else await this.#host(segment.step, run);
+      }
+      const out = await results(run);
+      await memory.check();
+      run.writes.commit();
+      return out;
+    } catch (error) {
+      commands.drop();
+      run?.writes.undo();
+      // A lost device makes everything fail; that it is lost is what matters.
+      this.#parts.gpu();
+      throw error;
+    } finally {
+      for (const value of held) value.release();
+    }
+  }
+
+  #begin(bindings: RunBindings): Run {
+    const plan = this.#plan;
+    const { variables, commands, memory } = this.#parts;
+    const { device } = this.#parts.gpu();
+    for (const name of plan.reads) variables.get(name);
+    const sizes = new Map<string, number>([[RUN_SYM, bindings.run]]);
+    plan.startSyms.forEach(({ sym }, i) => {
+      sizes.set(sym.id, bindings.sizes[i]);
+    });
+    const elements = plan.buffers.map((b) => evalDim(b.elements, (id) => sizes.get(id) ?? 0));
+    for (const b of plan.buffers) {
+      if (b.kind !== 'variable') this.#buffers.get(b, b.kind === 'tape' ? 0 : elements[b.id]);
+    }
+    const writes = variables.begin(
+      this.#writeRequests(sizes, elements),
+      this.#mayFail(bindings),
+      commands,
+    );
+    const buffers = plan.buffers.map((b) => {
+      if (b.kind !== 'variable') return this.#buffers.current(b) as GpuBuffer;
+      const name = b.variable as string;
+      return writes.buffer(name) ?? variables.get(name).buffer;
+    });
+    plan.feeds.forEach(({ buffer }, i) => {
+      const value = bindings.feeds[i];
+      if (value instanceof GpuValue) buffers[buffer] = value.buffer;
+      else {
+        const { dtype, data } = value as HostTensor;
+        device.queue.writeBuffer(buffers[buffer].buffer, 0, toWords(dtype, data));
+      }
+    });
+    for (const b of plan.buffers) {
+      if (b.kind !== 'const' || this.#constants.has(b.id) || !b.data) continue;
+      device.queue.writeBuffer(buffers[b.id].buffer, 0, toWords(b.dtype, b.data));
+      this.#constants.add(b.id);
+    }
+    this.#failed ??= memory.alloc(1, 'the word of checks');
+    commands.clear(this.#failed);
+    return { bindings, started: performance.now(), sizes, elements, buffers, writes };
+  }
+
+  /** Whether a run may end after it has written variables. */
+  #mayFail({ deadline, signal }: RunBindings): boolean {
+    return this.#risks.checks >= 0 || deadline !== undefined || signal !== undefined;
+  }
+
+  #writeRequests(sizes: ReadonlyMap<string, number>, elements: readonly number[]): WriteRequest[] {
+    const plan = this.#plan;
+    return plan.writes.flatMap((name) => {
+      const buffer = plan.buffers.find((b) => b.variable === name);
+      if (!buffer) return [];
+      const n = elements[buffer.id];
+      const old = this.#parts.variables.find(name)?.shape;
+      const dims = variableShape(plan.func, name);
+      const shape =
+        dims?.map((d) => valueAt(d, sizes)) ?? (old && sizeOf(old) === n ? [...old] : [n]);
+      return [{ name, dtype: buffer.dtype, shape }];
+    });
+  }
+
+  async #segment(steps: readonly Step[], run: Run): Promise<void> {
+    const walk = this.#walk(steps, run);
+    let next = walk.next(0);
+    while (!next.done) {
+      const wanted = next.value;
+      if (wanted === 'submit') {
+        this.#parts.commands.submit();
+        await this.#parts.gpu().device.queue.onSubmittedWorkDone();
+        next = walk.next(0);
+      } else next = walk.next(await this.#word(wanted, run));
+      this.#checkTime(run);
+    }
+  }
+
+  /** Records steps; yields where it needs a word of the device, or what was recorded is enough. */
+  *#walk(steps: readonly Step[], run: Run): Generator<BufferView | 'submit', void, number> {
+    const { commands } = this.#parts;
+    for (const s of steps) {
+      switch (s.kind) {
+        case 'kernel':
+          this.#kernel(s, run);
+          break;
+        case 'bind':
+          run.sizes.set(s.sym.id, yield s.view);
+          break;
+        case 'check': {
+          const [a, b] = [valueAt(s.constraint.a, run.sizes), valueAt(s.constraint.b, run.sizes)];
+          const fits = a === b || (s.constraint.kind === 'bcast' && (a === 1 || b === 1));
+          if (!fits) throw this.#checkError(s.code);
+          break;
+        }
+        case 'reserve':
+          this.#reserve(s.buffer, valueAt(s.elements, run.sizes), run);
+          break;
+        case 'branch': {
+          const v = yield s.selector;
+          const at = s.selectorType === 'bool' ? (v ? 0 : 1) : v;
+          yield* this.#walk(s.branches[Math.max(0, Math.min(s.branches.length - 1, at))], run);
+          break;
+        }
+        case 'loop': {
+          const limit = s.limit === null ? Number.POSITIVE_INFINITY : valueAt(s.limit, run.sizes);
+          let turn = 0;
+          for (; turn < limit; turn++) {
+            run.sizes.set(s.counter.id, turn);
+            if (s.cond) {
+              yield* this.#walk(s.cond.steps, run);
+              if ((yield s.cond.predicate) === 0) break;
+            }
+            yield* this.#walk(s.body, run);
+            if (commands.pending >= MAX_PENDING) yield 'submit';
+          }
+          if (s.trip) run.sizes.set(s.trip.id, turn);
+          break;
+        }
+        default:
+          s satisfies never;
+      }
+    }
+  }
+
+  #kernel(step: KernelStep, run: Run): void {
+    const prepared = this.#prepared.get(step);
+    if (!prepared) throw new InternalError('a step was not prepared');
+    const { bound, program, pipelines } = prepared;
+    const { params } = bound.kernel;
+    const values = new Map(params.map((p, i) => [p.id, valueAt(bound.args[i], run.sizes)]));
+    const at = program.variants.findIndex(
+      ({ applies }) => applies === undefined || valueAt(applies, values) > 0,
+    );
+    const { dispatches, scratch } = program.variants[at];
+    const { memory, commands } = this.#parts;
+    const own = scratch.map((s, i) =>
+      this.#scratchBuffer(`${step.kernel}:${at}:${i}`, valueAt(s.elements, values), memory),
+    );
+    dispatches.forEach((d, i) => {
+      const buffers = d.bindings.map((b) =>
+        b.source === 'scratch' ? own[b.index] : run.buffers[bound.buffers[b.index]],
+      );
+      const failed = d.fails ? this.#failed : undefined;
+      const groups = valueAt(d.workgroups, values);
+      commands.dispatch(pipelines[at][i], buffers, failed, groups, d.uniformWords, (words, to) => {
+        d.params.forEach((p: Sym, word) => {
+          words[to + word] = values.get(p.id) as number;
+        });
+      });
+    });
+  }
+
+  /** Memory of a kernel's own, at its largest so far. */
+  #scratchBuffer(key: string, elements: number, memory: GpuMemory): GpuBuffer {
+    const old = this.#scratch.get(key);
+    if (old && old.bytes >= elements * WORD) return old;
+    const made = memory.alloc(elements, 'scratch of a kernel');
+    if (old) {
+      // What is recorded may still use it.
+      this.#parts.commands.submit();
+      memory.free(old);
+    }
+    this.#scratch.set(key, made);
+    return made;
+  }
+
+  #reserve(id: number, elements: number, run: Run): void {
+    const buffer = this.#plan.buffers[id];
+    const old = run.buffers[id];
+    if (old.bytes >= elements * WORD) return;
+    const { memory, commands } = this.#parts;
+    const made = memory.alloc(2 * elements, `the tape of "${buffer.label}"`);
+    commands.copy(old, 0, made, 0, old.bytes / WORD);
+    commands.submit();
+    memory.free(old);
+    this.#buffers.replace(buffer, made);
+    run.buffers[id] = made;
+  }
+
+  async #host(step: Parameters<typeof callHost>[0], run: Run): Promise<void> {
+    const inputs = await this.#read(
+      step.inputs.map(({ view, type }) => ({ view, type })),
+      run,
+    );
+    const values = await callHost(step, inputs, (id) => run.sizes.get(id));
+    this.#checkTime(run);
+    const { device } = this.#parts.gpu();
+    step.outputs.forEach(({ view }, i) => {
+      const { dtype, data } = values[i];
+      const at = valueAt(view.offset, run.sizes) * WORD;
+      device.queue.writeBuffer(run.buffers[view.buffer].buffer, at, toWords(dtype, data));
+    });
+  }
+
+  #fetch(run: Run): Promise<HostTensor[]> {
+    return this.#read(this.#plan.results, run);
+  }
+
+  async #keep(run: Run): Promise<GpuValue[]> {
+    const { commands, memory } = this.#parts;
+    const kept = this.#plan.results.map(({ view, type }) => {
+      const shape = this.#shape(type, run);
+      const n = sizeOf(shape);
+      const buffer = memory.alloc(n, 'a value kept on the device');
+      commands.copy(run.buffers[view.buffer], valueAt(view.offset, run.sizes), buffer, 0, n);
+      return new GpuValue(this.#parts, buffer, type.dtype, shape);
+    });
+    try {
+      await this.#read([], run);
+      await memory.check();
+    } catch (error) {
+      for (const value of kept) value.dispose();
+      throw error;
+    }
+    return kept;
+  }
+
+  /** Submits what was recorded, and reads values and the word of checks in one go. */
+  async #read(
+    wanted: readonly { readonly view: BufferView; readonly type: TensorType }[],
+    run: Run,
+  ): Promise<HostTensor[]> {
+    const { commands } = this.#parts;
+    const shapes = wanted.map(({ type }) => this.#shape(type, run));
+    const total = shapes.reduce((sum, shape) => sum + sizeOf(shape), 1);
+    const staging = this.#stage(total);
+    let at = 1;
+    const places = wanted.map(({ view }, i) => {
+      const n = sizeOf(shapes[i]);
+      const from = valueAt(view.offset, run.sizes);
+      commands.copy(run.buffers[view.buffer], from, staging, at, n);
+      at += n;
+      return at - n;
+    });
+    commands.copy(this.#failed as GpuBuffer, 0, staging, 0, 1);
+    commands.submit();
+    return this.#mapped(staging, total, (bytes) => {
+      const [word] = new Uint32Array(bytes, 0, 1);
+      if (word !== 0) throw this.#checkError(~word >>> 0);
+      return wanted.map(({ type }, i) => fromWords(type.dtype, shapes[i], bytes, places[i] * WORD));
+    });
+  }
+
+  /** One word of a buffer as an integer. */
+  async #word(view: BufferView, run: Run): Promise<number> {
+    const { commands } = this.#parts;
+    const staging = this.#stage(2);
+    const from = valueAt(view.offset, run.sizes);
+    commands.copy(run.buffers[view.buffer], from, staging, 0, 1);
+    commands.copy(this.#failed as GpuBuffer, 0, staging, 1, 1);
+    commands.submit();
+    return this.#mapped(staging, 2, (bytes) => {
+      const [word, failed] = new Int32Array(bytes, 0, 2);
+      if (failed !== 0) throw this.#checkError(~failed >>> 0);
+      return word;
+    });
+  }
+
+  async #mapped<T>(b: GpuBuffer, elements: number, use: (bytes: ArrayBuffer) => T): Promise<T> {
+    await b.buffer.mapAsync(GPUMapMode.READ, 0, elements * WORD);
+    try {
+      return use(b.buffer.getMappedRange(0, elements * WORD));
+    } finally {
+      b.buffer.unmap();
+    }
+  }
+
+  #stage(elements: number): GpuBuffer {
+    const { memory } = this.#parts;
+    if (this.#staging && this.#staging.bytes >= elements * WORD) return this.#staging;
+    if (this.#staging) memory.free(this.#staging);
+    this.#staging = memory.allocStaging(elements);
+    return this.#staging;
+  }
+
+  #shape(type: TensorType, run: Run): number[] {
+    return (type.shape ?? []).map((d) => valueAt(d, run.sizes));
+  }
+
+  #checkError(code: number): ExecutionError {
+    const check = this.#plan.checks[code];
+    if (!check) throw new InternalError(`a check failed with the unknown code ${code}`);
+    const { op, node, site } = check;
+    return new ExecutionError('run/check', check.message, { op, node, site });
+  }
+
+  #checkTime({ bindings: { deadline, signal }, started }: Run): void {
+    if (signal?.aborted) {
+      throw new AbortedError('run/aborted', 'the run was ended by its signal.', {
+        cause: signal.reason,
+      });
+    }
+    const now = performance.now();
+    if (deadline === undefined || now <= deadline) return;
+    throw new TimeoutError(
+      'run/timeout',
+      `the run was not done after ${Math.round(now - started)} ms. Raise timeoutMs, or look for a ` +
+        'loop that never ends.',
+    );
+  }
+}
+
+function valueAt(dim: Dim, sizes: ReadonlyMap<string, number>): number {
+  return evalDim(dim, (id) => {
+    const value = sizes.get(id);
+    if (value === undefined) throw new InternalError(`size "${id}" has no value`);
+    return value;
+  });
+}

@@ -1,0 +1,137 @@
+// Buffers of a session on the GPU. Each holds a whole tensor from its first byte, one 32-bit word per
+// element. Invariant: a failure to allocate is reported by the run that asked, with what it was for.
+
+import type { DType, TypedArray } from '../../core/dtype.ts';
+import { InternalError, OutOfMemoryError } from '../../core/error.ts';
+import { type DataOf, NDArray, sizeOf } from '../../core/ndarray.ts';
+import type { Gpu } from './gpu.ts';
+
+/** A buffer; its id tells it from all others of the process. */
+export interface GpuBuffer {
+  readonly id: number;
+  readonly buffer: GPUBuffer;
+  readonly bytes: number;
+}
+
+/** Bytes of an element on the GPU, of any dtype there is. */
+export const WORD = 4;
+
+let ids = 0;
+
+/** Allocates and counts the buffers of a session. */
+export class GpuMemory {
+  readonly #gpu: () => Gpu;
+  readonly #limit: number;
+  #open: Promise<Error | undefined>[] = [];
+  /** Buffers ever made, and the bytes of those that are there. */
+  made = 0;
+  usedBytes = 0;
+
+  constructor(gpu: () => Gpu, limit: number) {
+    this.#gpu = gpu;
+    this.#limit = limit;
+  }
+
+  /**
+   * A buffer for storage, copies and uploads. Throws OutOfMemoryError `memory/binding` past what one
+   * binding may hold, `memory/limit` past the session's limit.
+   */
+  alloc(elements: number, what: string): GpuBuffer {
+    return this.#make(
+      elements,
+      what,
+      GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC,
+    );
+  }
+
+  /** A buffer for uniform blocks. */
+  allocUniform(words: number): GpuBuffer {
+    return this.#make(words, 'sizes', GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST);
+  }
+
+  /** A buffer that the host reads. */
+  allocStaging(elements: number): GpuBuffer {
+    return this.#make(elements, 'results', GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST);
+  }
+
+  free(b: GpuBuffer): void {
+    this.usedBytes -= b.bytes;
+    b.buffer.destroy();
+  }
+
+  /** Throws what went wrong with the buffers made since the last call. */
+  async check(): Promise<void> {
+    if (this.#open.length === 0) return;
+    const open = this.#open;
+    this.#open = [];
+    for (const error of await Promise.all(open)) if (error) throw error;
+  }
+
+  #make(elements: number, what: string, usage: number): GpuBuffer {
+    const { device, maxBinding } = this.#gpu();
+    const bytes = Math.max(1, elements) * WORD;
+    if (bytes > maxBinding) {
+      throw new OutOfMemoryError(
+        'memory/binding',
+        `${what} takes ${bytes} bytes; one buffer of this GPU device holds at most ${maxBinding}. ` +
+          'Split the tensor, for example along its batch, or use backend "cpu".',
+      );
+    }
+    if (this.usedBytes + bytes > this.#limit) {
+      throw new OutOfMemoryError(
+        'memory/limit',
+        `${what} takes ${bytes} bytes, with ${this.usedBytes} in use of the memoryLimit of ` +
+          `${this.#limit}. Raise memoryLimit, or use smaller batches.`,
+      );
+    }
+    device.pushErrorScope('out-of-memory');
+    device.pushErrorScope('validation');
+    const buffer = device.createBuffer({ size: bytes, usage });
+    const invalid = device.popErrorScope();
+    const full = device.popErrorScope();
+    this.#open.push(
+      Promise.all([invalid, full]).then(
+        ([wrong, short]) => {
+          if (short) {
+            return new OutOfMemoryError(
+              'memory/gpu',
+              `the GPU has no ${bytes} bytes for ${what}: ${short.message}. Use smaller batches.`,
+            );
+          }
+          return wrong ? new InternalError(`a buffer for ${what}: ${wrong.message}`) : undefined;
+        },
+        // A lost device is reported as such.
+        () => undefined,
+      ),
+    );
+    this.made++;
+    this.usedBytes += bytes;
+    return { id: ids++, buffer, bytes };
+  }
+}
+
+/** Host elements as the words of a GPU buffer. */
+export function toWords(dtype: DType, data: TypedArray): ArrayBufferView<ArrayBuffer> {
+  if (dtype === 'bool') return Uint32Array.from(data);
+  // A view of shared memory can't be uploaded.
+  const own = data.buffer instanceof ArrayBuffer ? data : data.slice();
+  return own as ArrayBufferView<ArrayBuffer>;
+}
+
+/** The words of a GPU buffer as a host value. */
+export function fromWords(
+  dtype: DType,
+  shape: readonly number[],
+  bytes: ArrayBuffer,
+  offset: number,
+): NDArray {
+  const n = sizeOf(shape);
+  const view =
+    dtype === 'float32'
+      ? new Float32Array(bytes, offset, n)
+      : dtype === 'int32'
+        ? new Int32Array(bytes, offset, n)
+        : new Uint32Array(bytes, offset, n);
+  const data = dtype === 'bool' ? Uint8Array.from(view) : view.slice();
+  return new NDArray(dtype, shape, data as DataOf[DType]);
+}
