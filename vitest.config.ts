@@ -3,7 +3,12 @@
 
 import { defineConfig } from 'vitest/config';
 
-const common = { pool: 'forks', testTimeout: 60_000, watch: false } as const;
+const common = {
+  pool: 'forks',
+  testTimeout: 60_000,
+  watch: false,
+  setupFiles: ['test/support/webgpu-driver.ts'],
+};
 
 export default defineConfig({
   test: {

@@ -18,6 +18,7 @@ export type {
   RunBindings,
 } from './backends/backend.ts';
 export { registerBackend } from './backends/backend.ts';
+export * as webgpu from './backends/webgpu/public.ts';
 export type { Atom, Dim, DimExpr, DimFn, FnAtom, Sym, Term } from './core/dim.ts';
 
 export { dimToString } from './core/dim-text.ts';

@@ -1,6 +1,6 @@
 // Trains a classifier of handwritten digits and shows what it learnt: loss and accuracy while it goes,
 // a confusion matrix at the end, and its graph as DOT and Mermaid in `out/`.
-//   npm start -- [--model dense|conv] [--backend cpu|reference] [--epochs n] [--batch n] [--threads n]
+//   npm start -- [--model dense|conv] [--backend cpu|webgpu|auto|reference] [--epochs n] [--batch n] [--threads n]
 //                [--out dir]
 
 import { mkdirSync, writeFileSync } from 'node:fs';
@@ -45,10 +45,11 @@ const session = new tl.Session({
   backend: flags.backend,
   ...(flags.threads === undefined ? {} : { threads: count('threads', flags.threads) }),
 });
+await session.ready;
 const progress = makeProgress(process.stdout);
 console.log(
   `${train.count} digits to train on, ${heldOut.count} held out; batches of ${batch}, ` +
-    `the last of each epoch ${train.count % batch || batch}; backend ${flags.backend}`,
+    `the last of each epoch ${train.count % batch || batch}; backend ${session.backend}`,
 );
 
 await session.run(model.init);

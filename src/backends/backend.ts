@@ -25,6 +25,8 @@ export interface DeviceOptions {
   readonly relaxedSimd?: boolean;
   /** WebGPU only: which adapter to take. */
   readonly adapter?: AdapterOptions;
+  /** WebGPU only: keep a copy of the variables on the host, from which a lost device is replaced. */
+  readonly keepHostCopy?: boolean;
   /** Reference only: keep floats in float64 between ops (for finite differences). */
   readonly exact?: boolean;
 }
@@ -100,6 +102,8 @@ export interface Executable {
 /** The state of one session on one backend. */
 export interface Device {
   readonly ready: Promise<void>;
+  /** The backend that a choosing one came to, once it is ready. */
+  readonly chosen?: Backend | undefined;
   compile(plan: Plan): Executable;
   /** Copies a value to the device. */
   put(value: HostTensor): DeviceValue | Promise<DeviceValue>;
@@ -111,7 +115,7 @@ export interface Device {
   readVariable(name: string): HostTensor | undefined;
   writeVariable(name: string, value: HostTensor): void;
   /** Counters, where the device keeps any. */
-  stats?(): DeviceStats;
+  stats?(): DeviceStats | undefined;
   close(): void;
 }
 

@@ -6,7 +6,8 @@ import { StateError } from '../core/error.ts';
 export function uninitialized(name: string): StateError {
   return new StateError(
     'variable/uninitialized',
-    `variable "${name}" holds no value. Run its initializer, or load a checkpoint, first.`,
-    { node: name },
+    `Variable "${name}" holds no value yet. ` +
+      'Run globalVariablesInitializer() (or its initializer) first.',
+    { op: 'Variable', node: name },
   );
 }

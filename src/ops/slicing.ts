@@ -264,12 +264,14 @@ export const concatOp = defineOp<{ readonly axis: number }>({
           i,
           index.map((j, a) => (a === axis ? subDim(j, starts[i]) : j)),
         );
-      let out = part(ctx.inputs.length - 1);
-      for (let i = ctx.inputs.length - 2; i >= 0; i--) {
-        const before = compare('lt', dimValue(index[axis]), dimValue(starts[i + 1]));
-        out = select(before, part(i), out, true);
-      }
-      return out;
+      // By halves, so that of many inputs the right one is soon found.
+      const among = (from: number, to: number): Expr => {
+        if (to - from === 1) return part(from);
+        const half = (from + to) >> 1;
+        const before = compare('lt', dimValue(index[axis]), dimValue(starts[half]));
+        return select(before, among(from, half), among(half, to), true);
+      };
+      return among(0, ctx.inputs.length);
     },
   },
 });

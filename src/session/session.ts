@@ -4,12 +4,14 @@
 
 import type {
   AdapterOptions,
+  Backend,
   Device,
   DeviceStats,
   DeviceValue,
   RunBindings,
 } from '../backends/backend.ts';
 import { getBackend } from '../backends/backend.ts';
+import { uninitialized } from '../backends/variable-error.ts';
 import type { DType } from '../core/dtype.ts';
 import { AbortedError, StateError, UnsupportedError, ValueError } from '../core/error.ts';
 import { toNDArray } from '../core/from-nested.ts';
@@ -45,7 +47,10 @@ import { type FetchResult, flattenFetches, type KeptResult } from './structure.t
 export interface SessionOptions {
   /** The graph to run; the current default graph where absent. */
   readonly graph?: Graph;
-  /** Name of a registered backend: `cpu` (the default), `webgpu` or `reference`. */
+  /**
+   * Name of a registered backend: `cpu` (the default), `webgpu`, `reference`, or `auto` for WebGPU where
+   * there is a real GPU and else the CPU; {@link Session.backend} says which, once `ready`.
+   */
   readonly backend?: string;
   /**
    * Threads of the cpu backend, the calling one included; as many as the machine has cores where
@@ -62,6 +67,11 @@ export interface SessionOptions {
   readonly relaxedSimd?: boolean;
   /** Which adapter the webgpu backend takes. */
   readonly adapter?: AdapterOptions;
+  /**
+   * Reads variables back with each run that writes them, so that the session goes on where a GPU device
+   * is lost; the run in progress then starts over. Other backends lose nothing.
+   */
+  readonly keepHostCopy?: boolean;
   /** `false` gives every node a kernel and every value a buffer. */
   readonly fuse?: boolean;
   /** Names of passes to leave out: `stabilise`, `fold`, `simplify`, `cse`, `hoist`, `prune`. */
@@ -136,11 +146,10 @@ const IDLE: Promise<unknown> = Promise.resolve();
 /** Runs fetches of a graph. Close it when done; nothing else needs disposal. */
 export class Session {
   readonly graph: Graph;
-  readonly backend: string;
   /** Resolves when the backend is ready; a run waits for it by itself. */
   readonly ready: Promise<void>;
   private readonly device: Device;
-  private readonly sync: boolean;
+  private readonly opened: Backend;
   private readonly options: { fuse: boolean; passes: PassOptions };
   private readonly programs = new Map<string, Program>();
   private readonly sites: CallSites;
@@ -155,17 +164,16 @@ export class Session {
   constructor(options: SessionOptions = {}) {
     checkOptions(options);
     this.graph = (options.graph ?? getDefaultGraph()).root;
-    this.backend = options.backend ?? 'cpu';
-    const backend = getBackend(this.backend);
-    const { threads, memoryLimit, relaxedSimd, adapter, exact } = options;
-    this.device = backend.open({
+    this.opened = getBackend(options.backend ?? 'cpu');
+    const { threads, memoryLimit, relaxedSimd, adapter, keepHostCopy, exact } = options;
+    this.device = this.opened.open({
       ...(threads === undefined ? {} : { threads }),
       ...(memoryLimit === undefined ? {} : { memoryLimit }),
       ...(relaxedSimd === undefined ? {} : { relaxedSimd }),
       ...(adapter === undefined ? {} : { adapter }),
+      ...(keepHostCopy === undefined ? {} : { keepHostCopy }),
       ...(exact === undefined ? {} : { exact }),
     });
-    this.sync = backend.capabilities.sync;
     this.ready = this.device.ready.then(() => {
       this.isReady = true;
     });
@@ -242,6 +250,11 @@ export class Session {
     this.checkOpen();
     const { dtype, shape } = options;
     return new DeviceTensor<D>(await this.device.put(toNDArray(value, dtype, shape)), this);
+  }
+
+  /** The name of the backend; `auto` becomes that of its choice with {@link ready}. */
+  get backend(): string {
+    return (this.device.chosen ?? this.opened).name;
   }
 
   /** Whether {@link close} was called. */
@@ -324,7 +337,7 @@ export class Session {
 
   private beginSync(): void {
     this.checkOpen();
-    if (!this.sync) {
+    if (!(this.device.chosen ?? this.opened).capabilities.sync) {
       throw new UnsupportedError(
         'session/sync',
         `the backend "${this.backend}" has no synchronous runs. Use await run().`,
@@ -497,12 +510,7 @@ export class Session {
   private checkVariables({ plan }: Compiled): void {
     for (const name of plan.reads) {
       if (this.device.hasVariable(name)) continue;
-      throw new StateError(
-        'variable/uninitialized',
-        `Variable "${name}" holds no value yet. ` +
-          'Run globalVariablesInitializer() (or its initializer) first.',
-        { op: 'Variable', node: name },
-      );
+      throw uninitialized(name);
     }
   }
 }

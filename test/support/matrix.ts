@@ -3,8 +3,7 @@
 // TENSORLOOM_MATRIX=all (`npm run test:all`) every pair runs.
 
 import { relaxedSimdSupported } from '../../src/codegen/wasm/probe.ts';
-import type { SessionOptions } from '../../src/index.ts';
-import { webgpuAvailable } from './wgsl-run.ts';
+import { type SessionOptions, webgpu } from '../../src/index.ts';
 
 /** A configuration that must agree with the truth. */
 export interface Contender {
@@ -38,7 +37,7 @@ export const CPU_CONTENDERS: readonly Contender[] = [
 export const CONTENDERS: readonly Contender[] = [
   { name: 'reference', options: { backend: 'reference' }, always: true },
   ...CPU_CONTENDERS,
-  ...((await webgpuAvailable()) ? [{ name: 'webgpu', options: { backend: 'webgpu' } }] : []),
+  ...((await webgpu.available()) ? [{ name: 'webgpu', options: { backend: 'webgpu' } }] : []),
 ];
 
 /** Whether every case runs in every configuration. */

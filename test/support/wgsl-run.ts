@@ -1,7 +1,6 @@
 // Runs the WGSL of portable kernels in Node, on whatever WebGPU there is: a GPU's driver, or the
 // software one (SwiftShader) that comes with Chromium. One device for each test process.
 
-import { existsSync } from 'node:fs';
 import {
   emitWgsl,
   type WgslDispatch,
@@ -15,24 +14,12 @@ import type { Kernel } from '../../src/kernel/ir.ts';
 /** The arrays of kernels: f32, i32, and one byte or word per bool. */
 export type TypedArray = Float32Array | Int32Array | Uint8Array | Uint32Array;
 
-const DRIVERS = [
-  '/usr/lib/chromium/vk_swiftshader_icd.json',
-  '/usr/lib/chromium-browser/vk_swiftshader_icd.json',
-  '/usr/lib64/chromium-browser/vk_swiftshader_icd.json',
-  '/opt/google/chrome/vk_swiftshader_icd.json',
-];
-
 // Collected, the object that `create` returns takes the process down with it.
 const keep = globalThis as { __tensorloomGpu?: GPU };
 
 let device: Promise<GPUDevice | undefined> | undefined;
 
 async function openDevice(): Promise<GPUDevice | undefined> {
-  if (!process.env.VK_ICD_FILENAMES) {
-    const found = DRIVERS.find((path) => existsSync(path));
-    // The Vulkan loader looks at it when the first instance is made.
-    if (found) process.env.VK_ICD_FILENAMES = found;
-  }
   let gpu: GPU;
   try {
     const { create, globals } = await import('webgpu');

@@ -139,9 +139,11 @@ export class Commands {
     this.drop();
   }
 
-  /** Forgets the bind groups; buffers they hold may have gone. */
-  forgetBuffers(): void {
+  /** Forgets what belongs to a device that is gone. */
+  forgetDevice(): void {
+    this.drop();
     this.#groups.clear();
+    this.#uniform = undefined;
   }
 
   #uploadSizes(device: GPUDevice): GpuBuffer {
@@ -151,7 +153,7 @@ export class Commands {
       if (uniform) this.#memory.free(uniform);
       uniform = this.#memory.allocUniform(this.#words.length);
       this.#uniform = uniform;
-      this.forgetBuffers();
+      this.#groups.clear();
     }
     if (words > 0) device.queue.writeBuffer(uniform.buffer, 0, this.#words, 0, words);
     return uniform;
@@ -169,7 +171,7 @@ export class Commands {
       entries: resources.map((resource, binding) => ({ binding, resource })),
     });
     this.#counts.bindGroups++;
-    if (this.#groups.size >= MAX_BIND_GROUPS) this.forgetBuffers();
+    if (this.#groups.size >= MAX_BIND_GROUPS) this.#groups.clear();
     this.#groups.set(key, group);
     return group;
   }

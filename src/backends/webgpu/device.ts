@@ -1,6 +1,7 @@
 // The state of one session on the GPU: its buffers, variables and commands, on a device that sessions
 // share. Invariant: what a lost device held is never given back as zeros; each use says what is gone.
 
+import type { WgslLimits } from '../../codegen/wgsl/program.ts';
 import type { DType } from '../../core/dtype.ts';
 import { StateError, UnsupportedError } from '../../core/error.ts';
 import { type HostTensor, sizeOf } from '../../core/ndarray.ts';
@@ -10,11 +11,15 @@ import { localCpuDevice } from '../cpu/backend.ts';
 import type { CpuDevice } from '../cpu/device.ts';
 import { Commands, type GpuCounts } from './commands.ts';
 import { GpuExecutable, type GpuParts } from './executable.ts';
-import { type Gpu, type Lease, leaseGpu } from './gpu.ts';
+import { MAP_READ } from './flags.ts';
+import { type Gpu, LEAST_LIMITS, type Lease, leaseGpu } from './gpu.ts';
 import { InitialRun } from './initial-run.ts';
 import { fromWords, type GpuBuffer, GpuMemory, toWords, WORD } from './memory.ts';
-import { GpuValue } from './value.ts';
+import { GpuValue, valueLost } from './value.ts';
 import { Variables } from './variables.ts';
+
+/** How long to wait for the reason of a failure, in ms. */
+const LOSS_MS = 100;
 
 /** A session's device. */
 export class GpuDevice implements Device, GpuParts {
@@ -23,6 +28,9 @@ export class GpuDevice implements Device, GpuParts {
   readonly variables: Variables;
   readonly commands: Commands;
   readonly #counts: GpuCounts = { submits: 0, dispatches: 0, bindGroups: 0 };
+  readonly #adapter: AdapterOptions;
+  /** The variables' values after the last run, if they are wanted. */
+  readonly #copies: Map<string, HostTensor> | undefined;
   #lease: Lease | undefined;
   #cpu: CpuDevice | undefined;
   #closed = false;
@@ -31,10 +39,47 @@ export class GpuDevice implements Device, GpuParts {
     this.memory = new GpuMemory(() => this.gpu(), options.memoryLimit ?? Number.POSITIVE_INFINITY);
     this.variables = new Variables(this.memory);
     this.commands = new Commands(() => this.gpu().device, this.memory, this.#counts);
-    this.ready = leaseGpu(adapter).then((lease) => {
-      this.#lease = lease;
-      if (this.#closed) lease.end();
-    });
+    this.#adapter = adapter;
+    this.#copies = options.keepHostCopy ? new Map() : undefined;
+    this.ready = this.#open();
+  }
+
+  async #open(): Promise<void> {
+    const lease = await leaseGpu(this.#adapter);
+    this.#lease = lease;
+    if (this.#closed) lease.end();
+  }
+
+  get keepsCopies(): boolean {
+    return this.#copies !== undefined;
+  }
+
+  limits(): WgslLimits {
+    return this.#lease?.gpu.limits ?? LEAST_LIMITS;
+  }
+
+  noteVariable(name: string, value: HostTensor): void {
+    this.#copies?.set(name, value);
+  }
+
+  async revive(): Promise<boolean> {
+    const old = this.#lease;
+    if (this.#closed || !this.#copies || !old?.gpu.lost) return false;
+    old.end();
+    await this.#open();
+    this.memory.forget();
+    this.commands.forgetDevice();
+    this.variables.forget();
+    for (const [name, value] of this.#copies) this.#upload(name, value);
+    await this.memory.check();
+    return true;
+  }
+
+  async settleLoss(): Promise<void> {
+    const gpu = this.#lease?.gpu;
+    if (!gpu || gpu.lost) return;
+    // What a lost device fails with comes before the news of its loss.
+    await Promise.race([gpu.device.lost, new Promise((done) => setTimeout(done, LOSS_MS))]);
   }
 
   gpu(): Gpu {
@@ -48,7 +93,8 @@ export class GpuDevice implements Device, GpuParts {
       'device/lost',
       `the GPU device was lost (${gpu.lost.message || gpu.lost.reason}), and with it ` +
         `${names.length > 0 ? `the variables ${names.join(', ')}` : 'what the session held'}. ` +
-        'Open another session and initialize or restore its variables.',
+        'Open another session and initialize or restore its variables; with keepHostCopy: true a ' +
+        'session recovers by itself.',
     );
   }
 
@@ -60,6 +106,7 @@ export class GpuDevice implements Device, GpuParts {
   }
 
   async put(value: HostTensor): Promise<GpuValue> {
+    await this.revive();
     const { device } = this.gpu();
     const { dtype, shape, data } = value;
     const buffer = this.memory.alloc(data.length, 'a value put on the device');
@@ -69,11 +116,13 @@ export class GpuDevice implements Device, GpuParts {
   }
 
   hasVariable(name: string): boolean {
-    return this.variables.has(name);
+    return (this.#copies ?? this.variables).has(name);
   }
 
   readVariable(name: string): HostTensor | undefined {
     if (!this.variables.has(name)) return undefined;
+    const copy = this.#copies?.get(name);
+    if (copy) return copyOf(copy);
     throw new UnsupportedError(
       'device/sync-read',
       `variable "${name}": a GPU can't be read at once. Fetch it with await session.run(variable).`,
@@ -81,6 +130,13 @@ export class GpuDevice implements Device, GpuParts {
   }
 
   writeVariable(name: string, value: HostTensor): void {
+    this.#copies?.set(name, copyOf(value));
+    // Whatever comes next brings a new device up, with the copies.
+    if (this.#copies && this.#lease?.gpu.lost) return;
+    this.#upload(name, value);
+  }
+
+  #upload(name: string, value: HostTensor): void {
     const { device } = this.gpu();
     const { buffer } = this.variables.replace(name, value);
     device.queue.writeBuffer(buffer, 0, toWords(value.dtype, value.data));
@@ -89,13 +145,14 @@ export class GpuDevice implements Device, GpuParts {
   async readBuffer(from: GpuBuffer, dtype: DType, shape: readonly number[]): Promise<HostTensor> {
     const n = sizeOf(shape);
     const { device } = this.gpu();
+    if (from.era !== this.memory.era) throw valueLost();
     const staging = this.memory.allocStaging(n);
     try {
       await this.memory.check();
       const encoder = device.createCommandEncoder();
       if (n > 0) encoder.copyBufferToBuffer(from.buffer, 0, staging.buffer, 0, n * WORD);
       device.queue.submit([encoder.finish()]);
-      await staging.buffer.mapAsync(GPUMapMode.READ);
+      await staging.buffer.mapAsync(MAP_READ);
       return fromWords(dtype, shape, staging.buffer.getMappedRange(), 0);
     } finally {
       this.gpu();
@@ -126,6 +183,10 @@ export class GpuDevice implements Device, GpuParts {
     this.#closed = true;
     this.#lease?.end();
   }
+}
+
+function copyOf({ dtype, shape, data }: HostTensor): HostTensor {
+  return { dtype, shape, data: data.slice() };
 }
 
 /** Whether a plan gives variables their first values: it needs none, and nothing fed. */

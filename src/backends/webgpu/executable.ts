@@ -2,13 +2,16 @@
 // submits them at once, and reads what was fetched. Steps whose course depends on values (bound sizes,
 // predicates) are read back in between. Invariant: a run that fails leaves variables as they were.
 
+import type { WgslLimits } from '../../codegen/wgsl/program.ts';
 import type { Dim, Sym } from '../../core/dim.ts';
 import { evalDim } from '../../core/dim-value.ts';
+import type { DType } from '../../core/dtype.ts';
 import {
   AbortedError,
   ExecutionError,
   InternalError,
   StateError,
+  TensorloomError,
   TimeoutError,
 } from '../../core/error.ts';
 import { type HostTensor, sizeOf } from '../../core/ndarray.ts';
@@ -23,21 +26,41 @@ import {
 import type { Executable, ExecutableStats, RunBindings } from '../backend.ts';
 import { type Risks, risksOf, variableShape } from '../cpu/analysis.ts';
 import { callHost } from '../host-call.ts';
+import type { Pack } from './bound-kernel.ts';
 import { PlanBuffers } from './buffers.ts';
 import type { Commands } from './commands.ts';
+import { MAP_READ } from './flags.ts';
 import type { Gpu } from './gpu.ts';
 import { fromWords, type GpuBuffer, type GpuMemory, toWords, WORD } from './memory.ts';
 import { type PreparedStep, prepareSteps, wgslSource } from './prepare.ts';
-import { GpuValue, type ValueOwner } from './value.ts';
+import { GpuValue, type ValueOwner, valueLost } from './value.ts';
 import type { Variables, WriteRequest, WriteSet } from './variables.ts';
 
 /** What an executable needs of its device. */
 export interface GpuParts extends ValueOwner {
   /** The device; throws once it is lost or closed. */
   gpu(): Gpu;
+  /** What shaders may use; the least there is before the device is open. */
+  limits(): WgslLimits;
+  /** Whether variables are read back with the runs that write them, for {@link noteVariable}. */
+  readonly keepsCopies: boolean;
+  noteVariable(name: string, value: HostTensor): void;
+  /** Replaces a lost device, if variables have copies; says whether it did. */
+  revive(): Promise<boolean>;
+  /** Waits a moment for the news that the device is lost. */
+  settleLoss(): Promise<void>;
   readonly memory: GpuMemory;
   readonly variables: Variables;
   readonly commands: Commands;
+}
+
+/** A value to read. */
+interface Source {
+  readonly buffer: GpuBuffer;
+  /** Its first element. */
+  readonly at: number;
+  readonly dtype: DType;
+  readonly shape: readonly number[];
 }
 
 /** Loops are submitted in pieces of about so many dispatches. */
@@ -65,11 +88,14 @@ export class GpuExecutable implements Executable {
   readonly #constants = new Set<number>();
   /** Memory of kernels' own, by kernel, variant and place. */
   readonly #scratch = new Map<string, GpuBuffer>();
+  /** The era of the memory that the buffers are of. */
+  #era: number;
   #disposed = false;
 
   constructor(plan: Plan, parts: GpuParts) {
     this.#plan = plan;
     this.#parts = parts;
+    this.#era = parts.memory.era;
     this.#buffers = new PlanBuffers(plan, parts.memory);
     this.#risks = risksOf(plan);
   }
@@ -94,7 +120,7 @@ export class GpuExecutable implements Executable {
   }
 
   source(kernel: number): string {
-    return wgslSource(this.#plan.kernels[kernel], this.#parts.gpu().limits);
+    return wgslSource(this.#plan.kernels[kernel], this.#parts.limits());
   }
 
   dispose(): void {
@@ -108,8 +134,33 @@ export class GpuExecutable implements Executable {
 
   async #execute<R>(bindings: RunBindings, results: (run: Run) => Promise<R>): Promise<R> {
     if (this.#disposed) throw new StateError('run/disposed', 'the executable is disposed.');
+    const parts = this.#parts;
+    await parts.revive();
+    try {
+      return await this.#attempt(bindings, results);
+    } catch (error) {
+      if (!(error instanceof TensorloomError)) await parts.settleLoss();
+      const again = this.#mayRepeat(bindings) && (await parts.revive());
+      if (again) return await this.#attempt(bindings, results);
+      // A lost device makes everything fail; that it is lost is what matters.
+      parts.gpu();
+      throw error;
+    }
+  }
+
+  /** Whether a run may start over on another device. */
+  #mayRepeat(bindings: RunBindings): boolean {
+    const onHost = this.#plan.segments.some((s) => s.kind === 'host');
+    return !onHost && !bindings.feeds.some((v) => v instanceof GpuValue);
+  }
+
+  async #attempt<R>(bindings: RunBindings, results: (run: Run) => Promise<R>): Promise<R> {
     const { commands, memory } = this.#parts;
+    if (this.#era !== memory.era) this.#forget();
     const held = bindings.feeds.filter((v) => v instanceof GpuValue);
+    if (held.some((v) => v.lost(memory.era))) {
+      throw valueLost();
+    }
     for (const value of held) value.retain();
     let run: Run | undefined;
     try {
@@ -128,12 +179,21 @@ export class GpuExecutable implements Executable {
     } catch (error) {
       commands.drop();
       run?.writes.undo();
-      // A lost device makes everything fail; that it is lost is what matters.
-      this.#parts.gpu();
       throw error;
     } finally {
       for (const value of held) value.release();
     }
+  }
+
+  /** Forgets what a lost device held. */
+  #forget(): void {
+    this.#era = this.#parts.memory.era;
+    this.#steps = undefined;
+    this.#failed = undefined;
+    this.#staging = undefined;
+    this.#constants.clear();
+    this.#scratch.clear();
+    this.#buffers.free();
   }
 
   #begin(bindings: RunBindings): Run {
@@ -262,7 +322,12 @@ export class GpuExecutable implements Executable {
     if (!prepared) throw new InternalError('a step was not prepared');
     const { bound, program, pipelines } = prepared;
     const { params } = bound.kernel;
-    const values = new Map(params.map((p, i) => [p.id, valueAt(bound.args[i], run.sizes)]));
+    const values = new Map(bound.args.map((arg, i) => [params[i].id, valueAt(arg, run.sizes)]));
+    const bindings = bound.buffers.map((b, i) =>
+      typeof b === 'number'
+        ? run.buffers[b]
+        : this.#pack(b, `${step.kernel}:pack${i}`, values, run),
+    );
     const at = program.variants.findIndex(
       ({ applies }) => applies === undefined || valueAt(applies, values) > 0,
     );
@@ -272,9 +337,7 @@ export class GpuExecutable implements Executable {
       this.#scratchBuffer(`${step.kernel}:${at}:${i}`, valueAt(s.elements, values), memory),
     );
     dispatches.forEach((d, i) => {
-      const buffers = d.bindings.map((b) =>
-        b.source === 'scratch' ? own[b.index] : run.buffers[bound.buffers[b.index]],
-      );
+      const buffers = d.bindings.map((b) => (b.source === 'scratch' ? own : bindings)[b.index]);
       const failed = d.fails ? this.#failed : undefined;
       const groups = valueAt(d.workgroups, values);
       commands.dispatch(pipelines[at][i], buffers, failed, groups, d.uniformWords, (words, to) => {
@@ -283,6 +346,40 @@ export class GpuExecutable implements Executable {
         });
       });
     });
+    bound.buffers.forEach((b, i) => {
+      if (typeof b !== 'number') this.#unpack(b, bindings[i], values, run);
+    });
+  }
+
+  /** Copies the members of a pack into its buffer, and notes where each begins. */
+  #pack(pack: Pack, key: string, values: Map<string, number>, run: Run): GpuBuffer {
+    const { memory, commands } = this.#parts;
+    let total = 0;
+    for (const { buffer, start } of pack.members) {
+      values.set(start.id, total);
+      total += this.#extent(buffer, run);
+    }
+    const into = this.#scratchBuffer(key, total, memory);
+    for (const { buffer, start } of pack.members) {
+      const at = values.get(start.id) as number;
+      commands.copy(run.buffers[buffer], 0, into, at, this.#extent(buffer, run));
+    }
+    return into;
+  }
+
+  /** Copies what a kernel has written back from a pack. */
+  #unpack(pack: Pack, from: GpuBuffer, values: ReadonlyMap<string, number>, run: Run): void {
+    for (const { buffer, start, written } of pack.members) {
+      if (!written) continue;
+      const at = values.get(start.id) as number;
+      this.#parts.commands.copy(from, at, run.buffers[buffer], 0, this.#extent(buffer, run));
+    }
+  }
+
+  /** Elements of a buffer that matter. */
+  #extent(buffer: number, run: Run): number {
+    const tape = this.#plan.buffers[buffer].kind === 'tape';
+    return tape ? run.buffers[buffer].bytes / WORD : run.elements[buffer];
   }
 
   /** Memory of a kernel's own, at its largest so far. */
@@ -313,10 +410,7 @@ export class GpuExecutable implements Executable {
   }
 
   async #host(step: Parameters<typeof callHost>[0], run: Run): Promise<void> {
-    const inputs = await this.#read(
-      step.inputs.map(({ view, type }) => ({ view, type })),
-      run,
-    );
+    const inputs = await this.#read(step.inputs.map((input) => this.#source(input, run)));
     const values = await callHost(step, inputs, (id) => run.sizes.get(id));
     this.#checkTime(run);
     const { device } = this.#parts.gpu();
@@ -327,8 +421,32 @@ export class GpuExecutable implements Executable {
     });
   }
 
-  #fetch(run: Run): Promise<HostTensor[]> {
-    return this.#read(this.#plan.results, run);
+  async #fetch(run: Run): Promise<HostTensor[]> {
+    const results = this.#plan.results.map((r) => this.#source(r, run));
+    return await this.#finish(results, run);
+  }
+
+  /** Reads the last values of a run, and those of the variables it writes if copies are kept. */
+  async #finish(results: readonly Source[], run: Run): Promise<HostTensor[]> {
+    const { keepsCopies, noteVariable } = this.#parts;
+    const written = keepsCopies ? run.writes.written : [];
+    const values = await this.#read([
+      ...results,
+      ...written.map(({ next }) => ({ ...next, at: 0 })),
+    ]);
+    written.forEach(({ name }, i) => {
+      noteVariable.call(this.#parts, name, values[results.length + i]);
+    });
+    return values.slice(0, results.length);
+  }
+
+  #source({ view, type }: { view: BufferView; type: TensorType }, run: Run): Source {
+    return {
+      buffer: run.buffers[view.buffer],
+      at: valueAt(view.offset, run.sizes),
+      dtype: type.dtype,
+      shape: this.#shape(type, run),
+    };
   }
 
   async #keep(run: Run): Promise<GpuValue[]> {
@@ -341,7 +459,7 @@ export class GpuExecutable implements Executable {
       return new GpuValue(this.#parts, buffer, type.dtype, shape);
     });
     try {
-      await this.#read([], run);
+      await this.#finish([], run);
       await memory.check();
     } catch (error) {
       for (const value of kept) value.dispose();
@@ -351,19 +469,14 @@ export class GpuExecutable implements Executable {
   }
 
   /** Submits what was recorded, and reads values and the word of checks in one go. */
-  async #read(
-    wanted: readonly { readonly view: BufferView; readonly type: TensorType }[],
-    run: Run,
-  ): Promise<HostTensor[]> {
+  async #read(wanted: readonly Source[]): Promise<HostTensor[]> {
     const { commands } = this.#parts;
-    const shapes = wanted.map(({ type }) => this.#shape(type, run));
-    const total = shapes.reduce((sum, shape) => sum + sizeOf(shape), 1);
+    const total = wanted.reduce((sum, { shape }) => sum + sizeOf(shape), 1);
     const staging = this.#stage(total);
     let at = 1;
-    const places = wanted.map(({ view }, i) => {
-      const n = sizeOf(shapes[i]);
-      const from = valueAt(view.offset, run.sizes);
-      commands.copy(run.buffers[view.buffer], from, staging, at, n);
+    const places = wanted.map((w) => {
+      const n = sizeOf(w.shape);
+      commands.copy(w.buffer, w.at, staging, at, n);
       at += n;
       return at - n;
     });
@@ -372,7 +485,7 @@ export class GpuExecutable implements Executable {
     return this.#mapped(staging, total, (bytes) => {
       const [word] = new Uint32Array(bytes, 0, 1);
       if (word !== 0) throw this.#checkError(~word >>> 0);
-      return wanted.map(({ type }, i) => fromWords(type.dtype, shapes[i], bytes, places[i] * WORD));
+      return wanted.map((w, i) => fromWords(w.dtype, w.shape, bytes, places[i] * WORD));
     });
   }
 
@@ -392,7 +505,7 @@ export class GpuExecutable implements Executable {
   }
 
   async #mapped<T>(b: GpuBuffer, elements: number, use: (bytes: ArrayBuffer) => T): Promise<T> {
-    await b.buffer.mapAsync(GPUMapMode.READ, 0, elements * WORD);
+    await b.buffer.mapAsync(MAP_READ, 0, elements * WORD);
     try {
       return use(b.buffer.getMappedRange(0, elements * WORD));
     } finally {

@@ -18,6 +18,17 @@ export interface Gpu {
   lost: GPUDeviceLostInfo | undefined;
 }
 
+/** What WebGPU guarantees of every adapter. */
+export const LEAST_LIMITS: WgslLimits = {
+  workgroupMemory: 16384,
+  workgroupInvocations: 256,
+  workgroupSizeX: 256,
+  workgroupsPerDimension: 65535,
+  storageBuffers: 8,
+  subgroups: false,
+  float16: false,
+};
+
 interface Shared {
   readonly opened: Promise<Gpu>;
   gpu: Gpu | undefined;
@@ -32,8 +43,8 @@ const shared = new Map<string, Shared>();
 // Collected, the object that Node's `create` returns takes the process down with it.
 const kept = globalThis as { __tensorloomGpu?: GPU };
 
-/** The module that brings WebGPU to Node, under a name that bundlers of pages don't follow. */
-const NODE_MODULE = 'webgpu';
+/** The module that brings WebGPU to Node, put together so that bundlers of pages don't follow it. */
+const NODE_MODULE = ['web', 'gpu'].join('');
 
 async function findGpu(): Promise<GPU | undefined> {
   const here = (globalThis as { navigator?: { gpu?: GPU } }).navigator?.gpu;
@@ -41,7 +52,9 @@ async function findGpu(): Promise<GPU | undefined> {
   if (kept.__tensorloomGpu) return kept.__tensorloomGpu;
   if (typeof process === 'undefined' || !process.versions?.node) return undefined;
   try {
-    const { create, globals } = (await import(/* @vite-ignore */ NODE_MODULE)) as {
+    const { create, globals } = (await import(
+      /* @vite-ignore */ /* webpackIgnore: true */ NODE_MODULE
+    )) as {
       create(options: string[]): GPU;
       globals: object;
     };
@@ -56,6 +69,21 @@ async function findGpu(): Promise<GPU | undefined> {
 async function findAdapter(options: AdapterOptions): Promise<GPUAdapter | undefined> {
   const gpu = await findGpu();
   return (await gpu?.requestAdapter(options)) ?? undefined;
+}
+
+/** What software adapters call themselves. */
+const SOFTWARE = /swiftshader|llvmpipe|lavapipe|software|basic render|warp/i;
+
+/** Whether there is an adapter and it is a GPU's rather than an emulation on the CPU. Never rejects. */
+export async function hardwareAvailable(options: AdapterOptions): Promise<boolean> {
+  try {
+    const adapter = await findAdapter(options);
+    if (!adapter) return false;
+    const { vendor, architecture, device, description, isFallbackAdapter } = adapter.info;
+    return !isFallbackAdapter && !SOFTWARE.test([vendor, architecture, device, description].join());
+  } catch {
+    return false;
+  }
 }
 
 /**

@@ -4,6 +4,7 @@
 import type { DType, TypedArray } from '../../core/dtype.ts';
 import { InternalError, OutOfMemoryError } from '../../core/error.ts';
 import { type DataOf, NDArray, sizeOf } from '../../core/ndarray.ts';
+import { BufferUsage } from './flags.ts';
 import type { Gpu } from './gpu.ts';
 
 /** A buffer; its id tells it from all others of the process. */
@@ -11,6 +12,8 @@ export interface GpuBuffer {
   readonly id: number;
   readonly buffer: GPUBuffer;
   readonly bytes: number;
+  /** The {@link GpuMemory.era} it is of. */
+  readonly era: number;
 }
 
 /** Bytes of an element on the GPU, of any dtype there is. */
@@ -26,6 +29,8 @@ export class GpuMemory {
   /** Buffers ever made, and the bytes of those that are there. */
   made = 0;
   usedBytes = 0;
+  /** Rises when the device is replaced; buffers of an earlier one are gone. */
+  era = 0;
 
   constructor(gpu: () => Gpu, limit: number) {
     this.#gpu = gpu;
@@ -40,23 +45,31 @@ export class GpuMemory {
     return this.#make(
       elements,
       what,
-      GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC,
+      BufferUsage.storage | BufferUsage.copyDst | BufferUsage.copySrc,
     );
   }
 
   /** A buffer for uniform blocks. */
   allocUniform(words: number): GpuBuffer {
-    return this.#make(words, 'sizes', GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST);
+    return this.#make(words, 'sizes', BufferUsage.uniform | BufferUsage.copyDst);
   }
 
   /** A buffer that the host reads. */
   allocStaging(elements: number): GpuBuffer {
-    return this.#make(elements, 'results', GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST);
+    return this.#make(elements, 'results', BufferUsage.mapRead | BufferUsage.copyDst);
   }
 
   free(b: GpuBuffer): void {
+    if (b.era !== this.era) return;
     this.usedBytes -= b.bytes;
     b.buffer.destroy();
+  }
+
+  /** Forgets all buffers, which went with their device. */
+  forget(): void {
+    this.era++;
+    this.usedBytes = 0;
+    this.#open = [];
   }
 
   /** Throws what went wrong with the buffers made since the last call. */
@@ -106,7 +119,7 @@ export class GpuMemory {
     );
     this.made++;
     this.usedBytes += bytes;
-    return { id: ids++, buffer, bytes };
+    return { id: ids++, buffer, bytes, era: this.era };
   }
 }
 

@@ -3,6 +3,7 @@
 
 import type { WgslDispatch } from '../../codegen/wgsl/program.ts';
 import { InternalError } from '../../core/error.ts';
+import { STAGE_COMPUTE } from './flags.ts';
 
 /** A compiled dispatch. The uniform block has a dynamic offset. */
 export interface Pipeline {
@@ -50,18 +51,21 @@ export class PipelineCache {
     const layout = device.createBindGroupLayout({
       entries: types.map((buffer, binding) => ({
         binding,
-        visibility: GPUShaderStage.COMPUTE,
+        visibility: STAGE_COMPUTE,
         buffer,
       })),
     });
+    const module = device.createShaderModule({ code });
     try {
       const pipeline = await device.createComputePipelineAsync({
         layout: device.createPipelineLayout({ bindGroupLayouts: [layout] }),
-        compute: { module: device.createShaderModule({ code }), entryPoint: 'main' },
+        compute: { module, entryPoint: 'main' },
       });
       return { id: this.#next++, pipeline, layout };
     } catch (cause) {
-      throw new InternalError(`kernel "${kernel}": its WGSL does not compile: ${cause}\n${code}`, {
+      const { messages } = await module.getCompilationInfo();
+      const said = messages.map((m) => `line ${m.lineNum}: ${m.message}`).join('\n');
+      throw new InternalError(`kernel "${kernel}": its WGSL does not compile. ${said || cause}`, {
         cause,
       });
     }

@@ -9,6 +9,9 @@ import { type BoundKernel, bindKernel } from './bound-kernel.ts';
 import type { Gpu } from './gpu.ts';
 import type { Pipeline } from './pipelines.ts';
 
+/** Bindings left for scratch and the word of checks. */
+const RESERVED = 2;
+
 /** A step ready to run. */
 export interface PreparedStep {
   readonly bound: BoundKernel;
@@ -42,7 +45,7 @@ export async function prepareSteps(
   const programs = new Map<Kernel, WgslProgram>();
   const made = kernelSteps(plan).map(async (step) => {
     const kernel = plan.kernels[step.kernel];
-    const bound = bindKernel(kernel, step.views, step.args);
+    const bound = bindKernel(kernel, step.views, step.args, gpu.limits.storageBuffers - RESERVED);
     // Steps that bind in the same plain way share what was generated.
     let program = programs.get(bound.kernel);
     if (!program) {
@@ -66,8 +69,8 @@ function checkBindings(program: WgslProgram, limits: WgslLimits, name: string): 
       if (count <= limits.storageBuffers) continue;
       throw new UnsupportedError(
         'webgpu/bindings',
-        `kernel "${name}" binds ${count} buffers, this GPU device allows ${limits.storageBuffers}. ` +
-          'Run with fuse: false, or use backend "cpu".',
+        `kernel "${name}" binds ${count} buffers even when they are packed, this GPU device allows ` +
+          `${limits.storageBuffers}. Run with fuse: false, or use backend "cpu".`,
       );
     }
   }

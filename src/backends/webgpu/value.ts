@@ -2,10 +2,18 @@
 // disposed and no run uses it.
 
 import type { DType } from '../../core/dtype.ts';
-import { invariant } from '../../core/error.ts';
+import { invariant, StateError } from '../../core/error.ts';
 import type { HostTensor } from '../../core/ndarray.ts';
 import type { DeviceValue } from '../backend.ts';
 import type { GpuBuffer } from './memory.ts';
+
+/** The error of a use of a value whose device is gone. */
+export function valueLost(): StateError {
+  return new StateError(
+    'device/lost',
+    'a device tensor was lost with its GPU device. Put or compute it again.',
+  );
+}
 
 /** What a value needs of its device. */
 export interface ValueOwner {
@@ -28,6 +36,11 @@ export class GpuValue implements DeviceValue {
     this.#buffer = buffer;
     this.dtype = dtype;
     this.shape = shape;
+  }
+
+  /** Whether the device it stood on is gone. */
+  lost(era: number): boolean {
+    return this.#buffer !== undefined && this.#buffer.era !== era;
   }
 
   /** Where the value stands, until it is disposed. */

@@ -99,6 +99,11 @@ export class Variables {
     if (v.spare) this.#memory.free(v.spare);
   }
 
+  /** Forgets all buffers, which went with their device. */
+  forget(): void {
+    this.#byName.clear();
+  }
+
   clear(): void {
     for (const v of this.#byName.values()) this.#free(v);
     this.#byName.clear();
@@ -122,6 +127,11 @@ export class WriteSet {
     this.#writes = writes;
     this.#byName = byName;
     this.#memory = memory;
+  }
+
+  /** What the run writes. */
+  get written(): readonly { readonly name: string; readonly next: Variable }[] {
+    return this.#writes;
   }
 
   /** Where a variable of this run stands, if the run writes it. */

@@ -1,0 +1,3 @@
+// What users ask of WebGPU apart from sessions.
+
+export { available } from './gpu.ts';
