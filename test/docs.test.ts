@@ -12,6 +12,13 @@ mkdirSync(join(ROOT, 'out'), { recursive: true });
 const scratch = mkdtempSync(join(ROOT, 'out', 'docs-'));
 afterAll(() => rmSync(scratch, { recursive: true }));
 
+/** The source of each entry point. */
+const ENTRIES = {
+  tensorloom: 'src/index.ts',
+  'tensorloom/backend': 'src/backend.ts',
+  'tensorloom/conformance': 'src/conformance/index.ts',
+} as const;
+
 const pages = [
   'README.md',
   ...readdirSync(join(ROOT, 'docs'))
@@ -27,7 +34,9 @@ for (const page of pages) {
     tl.resetDefaultGraph();
     const code = blocks
       .join('\n')
-      .replace("'tensorloom'", JSON.stringify(join(ROOT, 'src/index.ts')));
+      .replaceAll(/(?<= from )'(tensorloom[/a-z]*)'/g, (_, name) =>
+        JSON.stringify(join(ROOT, ENTRIES[name as keyof typeof ENTRIES])),
+      );
     const expected = code
       .split('\n')
       .filter((line) => line.includes('console.log('))

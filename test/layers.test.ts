@@ -24,6 +24,8 @@ const LEVELS: readonly (readonly string[])[] = [
   ['session'],
   ['viz'],
   ['index'],
+  ['conformance'],
+  ['cli'],
 ];
 const LEVEL = new Map(
   LEVELS.flatMap((names, level) => names.map((name) => [name, level] as const)),
@@ -33,7 +35,7 @@ const LEVEL = new Map(
 const CEILING = new Map([['viz', 'graph']]);
 
 /** The files that make up the topmost layer, `index`. */
-const TOP = new Set(['src/index.ts', 'src/methods.ts']);
+const TOP = new Set(['src/index.ts', 'src/methods.ts', 'src/backend.ts']);
 
 interface Import {
   readonly specifier: string;
@@ -168,7 +170,7 @@ function pick(sources: ReadonlyMap<string, Source>, bad: (source: Source) => boo
   return [...sources].filter(([, source]) => bad(source)).map(([file]) => file);
 }
 
-const noHeader = (source: Source): boolean => !source.text.startsWith('//');
+const noHeader = (source: Source): boolean => !/^(#!.*\n)?\/\//.test(source.text);
 const tooLong = (source: Source): boolean => lineCount(source.text) > MAX_LINES;
 
 function readSources(): Files {

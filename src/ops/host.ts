@@ -1,6 +1,6 @@
 // Calls of JavaScript functions from a graph. They end a segment: the device waits for the host.
 
-import { dimOf } from '../core/dim.ts';
+import { collectSyms, dimOf, type Sym } from '../core/dim.ts';
 import { type DType, isDType } from '../core/dtype.ts';
 import { DTypeError, ValueError } from '../core/error.ts';
 import type { NDArray } from '../core/ndarray.ts';
@@ -31,7 +31,8 @@ export interface HostType {
 
 /**
  * Calls `fn` with NDArrays when the graph runs; it returns as many values as there are types (one value,
- * or an array), or a promise of them. Throws in the run: ExecutionError `host/threw`, `host/result`.
+ * or an array), or a promise of them. Throws ValueError `host/size` for a name that
+ * no input shows. Throws in the run: ExecutionError `host/threw`, `host/result`.
  */
 export function hostCall(
   // biome-ignore lint/suspicious/noExplicitAny: any values that become tensors
@@ -61,12 +62,18 @@ export function hostCall(
     );
   });
   return inGraphOf(inputs, () => {
+    const given = inputs.map((x) => toTensor(x));
+    const shown = new Map<string, Sym>();
+    for (const x of given) for (const d of x.type.shape ?? []) collectSyms(d, shown);
+    for (const name of types.flatMap((t) => t.shape)) {
+      if (typeof name !== 'string' || shown.has(`@${name}`)) continue;
+      throw new ValueError(
+        'host/size',
+        `hostCall: a result has the size "${name}", which no input shows. Name it where it comes ` +
+          `from, as in placeholder('float32', ['${name}']), and pass that or what has its size.`,
+      );
+    }
     const attrs = { fn, types: declared } as unknown as Attrs;
-    return getDefaultGraph().add(
-      'hostCall',
-      inputs.map((x) => toTensor(x)),
-      attrs,
-      options,
-    ).outputs;
+    return getDefaultGraph().add('hostCall', given, attrs, options).outputs;
   });
 }

@@ -5,8 +5,8 @@ import { existsSync, readdirSync } from 'node:fs';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
+import { drawValue, generator } from '../../src/conformance/draw.ts';
 import * as tl from '../../src/index.ts';
-import { drawValue, generator } from '../conformance/run.ts';
 import { buildMlp } from '../support/mlp.ts';
 
 setFlagsFromString('--expose-gc');

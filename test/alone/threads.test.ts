@@ -2,8 +2,8 @@
 
 import { availableParallelism } from 'node:os';
 import { expect, it } from 'vitest';
+import { drawValue, generator } from '../../src/conformance/draw.ts';
 import * as tl from '../../src/index.ts';
-import { drawValue, generator } from '../conformance/run.ts';
 
 function product(n: number): { graph: tl.Graph; y: tl.Tensor; feeds: Record<string, tl.NDArray> } {
   const graph = new tl.Graph();

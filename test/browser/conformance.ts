@@ -1,20 +1,16 @@
 // Conformance cases for pages: a tenth of them all, chosen by a hash, whose outputs and gradients are
 // given as bytes. The conformance suite itself compares Node's with the truth.
 
+import { buildCase } from '../../src/conformance/build.ts';
+import { hash } from '../../src/conformance/run.ts';
+import { OP_CASES } from '../../src/conformance/suite.ts';
 import { Session } from '../../src/session/session.ts';
-import { CASES } from '../conformance/cases.ts';
-import { CONTROL_CASES } from '../conformance/control-cases.ts';
-import { CONV_CASES } from '../conformance/conv-cases.ts';
-import { EINSUM_CASES } from '../conformance/einsum-cases.ts';
-import { MATH_CASES } from '../conformance/math-cases.ts';
-import { buildCase } from '../conformance/run.ts';
-import { hash } from '../support/matrix.ts';
 import { bits, OPTIONS } from './program.ts';
 
 /** The results of each case chosen, by name. */
 export async function conformance(): Promise<Record<string, unknown>> {
   const out: Record<string, unknown> = {};
-  for (const c of [...CASES, ...CONTROL_CASES, ...CONV_CASES, ...EINSUM_CASES, ...MATH_CASES]) {
+  for (const c of OP_CASES) {
     for (const dtype of c.dtypes) {
       for (const shapes of c.shapes) {
         const name = `${c.name} ${dtype} ${shapes.name}`;

@@ -11,7 +11,6 @@ import ts from 'typescript';
 const ROOT = join(import.meta.dirname, '..', '..');
 export const CHROMIUM = '/usr/bin/chromium';
 const FLAGS = [
-  '--disable-gpu',
   '--disable-quic',
   '--no-first-run',
   '--disable-background-networking',
@@ -31,6 +30,12 @@ const PAGE = `<!doctype html><title>tests</title><link rel="icon" href="data:,">
 import * as tl from 'tensorloom';
 import * as tests from '/test/browser/program.js';
 globalThis.runTest = async (name) => {
+  if (name === 'webgpu') return tl.webgpu.available();
+  if (name.startsWith('kit ')) {
+    const { runConformance } = await import('/dist/conformance/index.js');
+    const [backend, sample] = name.slice(4).split(' ');
+    return runConformance(backend, { sample: Number(sample) });
+  }
   if (name !== 'conformance') return tests[name](tl);
   const { conformance } = await import('/dist/bundle/conformance.js');
   return conformance();
@@ -116,8 +121,12 @@ export async function serve(dist: string, isolated: boolean): Promise<Site> {
   };
 }
 
-/** Starts the browser, with a profile of its own. */
-export async function startBrowser() {
+/** Starts the browser, with a profile of its own: without WebGPU, or with the emulated one. */
+export async function startBrowser({ webgpu = false } = {}) {
   const { chromium } = await import('playwright-core');
-  return chromium.launch({ executablePath: CHROMIUM, args: FLAGS, chromiumSandbox: false });
+  return chromium.launch({
+    executablePath: CHROMIUM,
+    args: [...FLAGS, webgpu ? '--enable-unsafe-webgpu' : '--disable-gpu'],
+    chromiumSandbox: false,
+  });
 }

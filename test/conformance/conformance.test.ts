@@ -2,20 +2,15 @@
 // a case or documentation.
 
 import { describe, expect, it } from 'vitest';
+import { buildCase } from '../../src/conformance/build.ts';
+import { OP_CASES } from '../../src/conformance/suite.ts';
 import type { Node } from '../../src/graph/func.ts';
 import { allOps } from '../../src/graph/op.ts';
 import { bodies } from '../../src/graph/walk.ts';
 import { Session } from '../../src/session/session.ts';
-import { CASES } from './cases.ts';
-import { CONTROL_CASES } from './control-cases.ts';
-import { CONV_CASES } from './conv-cases.ts';
-import { EINSUM_CASES } from './einsum-cases.ts';
-import { MATH_CASES } from './math-cases.ts';
-import { buildCase, checkCase } from './run.ts';
+import { checkCase } from './run.ts';
 
-const EVERY = [...CASES, ...CONTROL_CASES, ...CONV_CASES, ...EINSUM_CASES, ...MATH_CASES];
-
-for (const c of EVERY) {
+for (const c of OP_CASES) {
   describe(c.name, () => {
     for (const dtype of c.dtypes) {
       for (const shapes of c.shapes) {
@@ -42,7 +37,7 @@ describe('records', () => {
         for (const f of bodies(n)) visit(f.nodes);
       }
     };
-    for (const c of EVERY) {
+    for (const c of OP_CASES) {
       for (const shapes of c.shapes) {
         const { graph, outputs } = buildCase(c, c.dtypes[0], shapes);
         visit(graph.nodes);

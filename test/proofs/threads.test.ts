@@ -1,8 +1,8 @@
 // Proof (c), the bits: the same plan on one and two threads gives the same results to the last bit.
 
 import { expect, it } from 'vitest';
+import { drawValue, generator } from '../../src/conformance/draw.ts';
 import * as tl from '../../src/index.ts';
-import { drawValue, generator } from '../conformance/run.ts';
 
 it('two threads give the bits of one', async () => {
   const next = generator(9);

@@ -3,11 +3,21 @@
 
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
+import { compare, sameBits } from '../../src/conformance/compare.ts';
+import { BATCHES, buildProgram, type Program } from '../../src/conformance/random-graph.ts';
 import type { NDArray } from '../../src/core/ndarray.ts';
 import * as tl from '../../src/index.ts';
-import { compare, sameBits } from '../conformance/run.ts';
+
 import { ALL, CPU_CONTENDERS, contendersOf } from '../support/matrix.ts';
-import { buildProgram, program } from './program.ts';
+
+const program: fc.Arbitrary<Program> = fc.record({
+  batch: fc.constantFrom(...BATCHES),
+  seed: fc.nat(1e6),
+  steps: fc.array(fc.record({ op: fc.nat(999), a: fc.nat(99), b: fc.nat(99), k: fc.nat(99) }), {
+    minLength: 1,
+    maxLength: 14,
+  }),
+});
 
 const RUNS = ALL ? 2000 : 600;
 

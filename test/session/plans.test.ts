@@ -1,8 +1,8 @@
 // How many plans there are, what they hold, and what memory they take.
 
 import { describe, expect, it } from 'vitest';
+import { generator } from '../../src/conformance/draw.ts';
 import * as tl from '../../src/index.ts';
-import { generator } from '../conformance/run.ts';
 import { buildMlp } from '../support/mlp.ts';
 
 describe('plans of a training step', () => {

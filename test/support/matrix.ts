@@ -3,6 +3,7 @@
 // TENSORLOOM_MATRIX=all (`npm run test:all`) every pair runs.
 
 import { relaxedSimdSupported } from '../../src/codegen/wasm/probe.ts';
+import { hash } from '../../src/conformance/run.ts';
 import { type SessionOptions, webgpu } from '../../src/index.ts';
 
 /** A configuration that must agree with the truth. */
@@ -49,11 +50,4 @@ export function contendersOf(
   contenders: readonly Contender[] = CONTENDERS,
 ): readonly Contender[] {
   return contenders.filter((c) => ALL || c.always || hash(`${key}/${c.name}`) % 10 === 0);
-}
-
-/** FNV-1a, 32 bits: what chooses among tests. */
-export function hash(text: string): number {
-  let h = 0x811c9dc5;
-  for (let i = 0; i < text.length; i++) h = Math.imul(h ^ text.charCodeAt(i), 0x01000193) >>> 0;
-  return (h ^ (h >>> 15)) >>> 0;
 }

@@ -1,7 +1,7 @@
 // The training step of a small classifier: what proofs and checks of plans use.
 
+import { drawValue, generator } from '../../src/conformance/draw.ts';
 import * as tl from '../../src/index.ts';
-import { drawValue, generator } from '../conformance/run.ts';
 
 export interface Mlp {
   readonly graph: tl.Graph;

@@ -1,8 +1,8 @@
 // What a run costs on the GPU: submits, dispatches and what is made anew, as the session counts them.
 
 import { describe, expect, it } from 'vitest';
+import { drawValue, generator } from '../../../src/conformance/draw.ts';
 import * as tl from '../../../src/index.ts';
-import { drawValue, generator } from '../../conformance/run.ts';
 import { buildMlp } from '../../support/mlp.ts';
 import { webgpuAvailable } from '../../support/wgsl-run.ts';
 

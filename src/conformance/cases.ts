@@ -1,8 +1,8 @@
 // The conformance cases: one entry per op, and a few for compositions that meet in practice.
 
-import type { DType } from '../../src/core/dtype.ts';
-import type { Tensor } from '../../src/graph/tensor.ts';
-import * as tl from '../../src/index.ts';
+import type { DType } from '../core/dtype.ts';
+import type { Tensor } from '../graph/tensor.ts';
+import * as tl from '../index.ts';
 import {
   BINARY_SHAPES,
   type Draw,

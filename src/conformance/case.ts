@@ -1,8 +1,8 @@
 // What a conformance case is: how to build an op from its inputs, for which dtypes and shapes, and how
 // close results must be. The runner does the rest, on every backend.
 
-import type { DType } from '../../src/core/dtype.ts';
-import type { Tensor } from '../../src/graph/tensor.ts';
+import type { DType } from '../core/dtype.ts';
+import type { Tensor } from '../graph/tensor.ts';
 
 /** One set of input shapes. `open` says which axes are left to the feed (placeholders with null). */
 export interface Shapes {
@@ -23,12 +23,16 @@ export interface Draw {
   readonly distinct?: boolean;
 }
 
+/** How an op is built, for which dtypes and shapes, and how close results must be. */
 export interface OpCase {
   readonly name: string;
+  /** The op that the case is of; the first word of the name where absent. */
+  readonly op?: string;
   readonly dtypes: readonly DType[];
   readonly shapes: readonly Shapes[];
   /** Draws per input; the case's dtype where a draw has none. */
   readonly draws?: readonly Draw[];
+  /** The results for inputs of the shapes. */
   build(inputs: readonly Tensor[]): Tensor | readonly Tensor[];
   /** Relative tolerance of float32 results against float64; 2e-6 where absent. */
   readonly tolerance?: number;
@@ -67,4 +71,5 @@ export const BINARY_SHAPES: readonly Shapes[] = [
   open('zero broadcast', [0, 3], [1, 3]),
 ];
 
+/** Makers of {@link Shapes}: of sizes that the graph knows, and of sizes left to the feeds. */
 export const shapesOf = { sets, open };

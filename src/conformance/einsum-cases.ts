@@ -1,7 +1,7 @@
 // Conformance cases of einsum: contractions, batches, sums, outer products, diagonals, ellipses.
 
-import type { DType } from '../../src/core/dtype.ts';
-import * as tl from '../../src/index.ts';
+import type { DType } from '../core/dtype.ts';
+import * as tl from '../index.ts';
 import { type OpCase, shapesOf } from './case.ts';
 
 const { sets, open } = shapesOf;

@@ -1,7 +1,7 @@
 // Conformance cases of elementary functions, activations, statistics and normalisations.
 
-import type { Tensor } from '../../src/graph/tensor.ts';
-import * as tl from '../../src/index.ts';
+import type { Tensor } from '../graph/tensor.ts';
+import * as tl from '../index.ts';
 import { type OpCase, shapesOf } from './case.ts';
 import { binary, FLOAT, MATRICES, NO_ZERO, NUMBER, positive, unary } from './cases.ts';
 

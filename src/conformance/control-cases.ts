@@ -1,7 +1,7 @@
 // Conformance cases of control flow, state, host calls and gradients of one's own.
 
-import type { Tensor } from '../../src/graph/tensor.ts';
-import * as tl from '../../src/index.ts';
+import type { Tensor } from '../graph/tensor.ts';
+import * as tl from '../index.ts';
 import { type OpCase, shapesOf } from './case.ts';
 
 const { sets, open } = shapesOf;
@@ -110,6 +110,7 @@ export const CONTROL_CASES: readonly OpCase[] = [
   },
   {
     name: 'nested loops',
+    op: 'whileLoop',
     dtypes: ['float32'],
     tolerance: 1e-5,
     shapes: [sets('static', [3, 2, 2]), open('dynamic', [2, 3, 2])],
@@ -169,6 +170,7 @@ export const CONTROL_CASES: readonly OpCase[] = [
   },
   {
     name: 'draws in a loop',
+    op: 'scan',
     fresh: true,
     dtypes: ['float32'],
     tolerance: 2e-5,
@@ -200,6 +202,7 @@ export const CONTROL_CASES: readonly OpCase[] = [
   },
   {
     name: 'variables',
+    op: 'variable',
     dtypes: ['float32', 'int32'],
     shapes: [sets('static', [2, 3])],
     gradient: false,
@@ -232,6 +235,7 @@ export const CONTROL_CASES: readonly OpCase[] = [
   },
   {
     name: 'a size computed in mid-run',
+    op: 'where',
     dtypes: ['float32'],
     shapes: [sets('static', [6, 3], [3, 2]), open('dynamic', [9, 4], [4, 5])],
     tolerance: 1e-5,
