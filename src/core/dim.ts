@@ -1,7 +1,9 @@
 // The algebra of symbolic dimensions: integers, symbols, and polynomials of them, in a canonical
 // form that makes equality a comparison of keys. Sizes, strides, offsets and kernel indices are all
 // expressions of this one algebra. Invariant: every symbol stands for an integer >= 0, and a value
-// without symbols is always a plain number. Plain frozen data; holds no ranges but those on symbols.
+// without symbols is always a plain number. Plain data that never changes; holds no ranges but those on
+// symbols. Not interned, since symbols of one key may differ in their ranges: results are remembered by
+// the operands themselves.
 
 /** A size or index: an integer, or an expression of symbols. */
 export type Dim = number | DimExpr;
@@ -54,7 +56,7 @@ export function makeSym(
   name: string = id,
   range: { extent?: Dim; bound?: Dim } = {},
 ): Sym {
-  return Object.freeze({ kind: 'sym', key: id, id, name, ...range });
+  return { kind: 'sym', key: id, id, name, ...range };
 }
 
 /** The dim that is one symbol. */
@@ -89,13 +91,52 @@ export function dimEquals(a: Dim, b: Dim): boolean {
   return a === b || (typeof a !== 'number' && typeof b !== 'number' && a.key === b.key);
 }
 
-function term(coef: number, atoms: readonly Atom[]): Term {
-  return { key: atoms.map((a) => a.key).join('*'), coef, atoms };
+/** How many results are remembered before all are forgotten. */
+const MEMO_SIZE = 1 << 14;
+
+/** Results of a function of two dims: a kernel combines the same few dims again and again. */
+class Memo {
+  private results = new Map<Dim, Map<Dim, Dim>>();
+  private size = 0;
+
+  get(a: Dim, b: Dim): Dim | undefined {
+    return this.results.get(a)?.get(b);
+  }
+
+  set(a: Dim, b: Dim, result: Dim): Dim {
+    if (this.size++ === MEMO_SIZE) {
+      this.results = new Map();
+      this.size = 1;
+    }
+    const row = this.results.get(a);
+    if (row) row.set(b, result);
+    else this.results.set(a, new Map([[b, result]]));
+    return result;
+  }
 }
 
-function fromAtom(a: Atom): DimExpr {
-  return Object.freeze({ key: a.key, terms: Object.freeze([term(1, Object.freeze([a]))]) });
+const sums = new Memo();
+const products = new Memo();
+
+function term(coef: number, atoms: readonly Atom[]): Term {
+  if (atoms.length === 1) return { key: atoms[0].key, coef, atoms };
+  let key = '';
+  for (const a of atoms) key = key === '' ? a.key : `${key}*${a.key}`;
+  return { key, coef, atoms };
 }
+
+const ofAtoms = new WeakMap<Atom, DimExpr>();
+
+function fromAtom(a: Atom): DimExpr {
+  let d = ofAtoms.get(a);
+  if (!d) {
+    d = { key: a.key, terms: [{ key: a.key, coef: 1, atoms: [a] }] };
+    ofAtoms.set(a, d);
+  }
+  return d;
+}
+
+const withCoef = ({ key, atoms }: Term, coef: number): Term => ({ key, coef, atoms });
 
 function termsOf(d: Dim): readonly Term[] {
   if (typeof d !== 'number') return d.terms;
@@ -110,7 +151,7 @@ function fromTerms(terms: readonly Term[]): Dim {
   const byKey = new Map<string, Term>();
   for (const t of terms) {
     const old = byKey.get(t.key);
-    byKey.set(t.key, old ? { ...old, coef: old.coef + t.coef } : t);
+    byKey.set(t.key, old ? withCoef(old, old.coef + t.coef) : t);
   }
   if (terms.some(hasMod)) joinDivMod(byKey);
   return fromSorted([...byKey.values()].filter((t) => t.coef !== 0).sort(compareKeys));
@@ -120,10 +161,13 @@ function fromTerms(terms: readonly Term[]): Dim {
 function fromSorted(out: readonly Term[]): Dim {
   if (out.length === 0) return 0;
   if (out.length === 1 && out[0].atoms.length === 0) return out[0].coef;
-  const key = out
-    .map((t) => (t.key === '' ? String(t.coef) : t.coef === 1 ? t.key : `${t.coef}*${t.key}`))
-    .join('+');
-  return Object.freeze({ key, terms: Object.freeze(out) });
+  let key = '';
+  for (let i = 0; i < out.length; i++) {
+    const t = out[i];
+    if (i > 0) key += '+';
+    key += t.key === '' ? t.coef : t.coef === 1 ? t.key : `${t.coef}*${t.key}`;
+  }
+  return { key, terms: out };
 }
 
 function hasMod({ atoms }: Term): boolean {
@@ -137,9 +181,10 @@ function mergeTerms(a: readonly Term[], b: readonly Term[]): Dim {
   let i = 0;
   let j = 0;
   while (i < a.length && j < b.length) {
-    const [s, t] = [a[i], b[j]];
+    const s = a[i];
+    const t = b[j];
     if (s.key === t.key) {
-      if (s.coef + t.coef !== 0) out.push({ ...s, coef: s.coef + t.coef });
+      if (s.coef + t.coef !== 0) out.push(withCoef(s, s.coef + t.coef));
       i++;
       j++;
     } else if (s.key < t.key) {
@@ -171,13 +216,13 @@ function joinDivMod(byKey: Map<string, Term>): void {
     byKey.delete(partner[0].key);
     for (const s of termsOf(mulDim(others, x))) {
       const old = byKey.get(s.key);
-      byKey.set(s.key, old ? { ...old, coef: old.coef + s.coef } : s);
+      byKey.set(s.key, old ? withCoef(old, old.coef + s.coef) : s);
     }
   }
 }
 
 function fromAtoms(coef: number, atoms: readonly Atom[]): Dim {
-  return fromTerms([term(coef, Object.freeze([...atoms]))]);
+  return fromTerms([term(coef, atoms)]);
 }
 
 /** `a + b`. */
@@ -185,8 +230,11 @@ export function addDim(a: Dim, b: Dim): Dim {
   if (typeof a === 'number' && typeof b === 'number') return a + b;
   if (a === 0) return b;
   if (b === 0) return a;
-  const [s, t] = [termsOf(a), termsOf(b)];
-  return s.some(hasMod) || t.some(hasMod) ? fromTerms([...s, ...t]) : mergeTerms(s, t);
+  return sums.get(a, b) ?? sums.set(a, b, sum(termsOf(a), termsOf(b)));
+}
+
+function sum(a: readonly Term[], b: readonly Term[]): Dim {
+  return a.some(hasMod) || b.some(hasMod) ? fromTerms([...a, ...b]) : mergeTerms(a, b);
 }
 
 /** `a - b`. */
@@ -200,13 +248,17 @@ export function mulDim(a: Dim, b: Dim): Dim {
   if (a === 1) return b;
   if (b === 1) return a;
   if (a === 0 || b === 0) return 0;
+  return products.get(a, b) ?? products.set(a, b, product(a, b));
+}
+
+function product(a: Dim, b: Dim): Dim {
   if (typeof a === 'number') return scale(b as DimExpr, a);
   if (typeof b === 'number') return scale(a, b);
   const out: Term[] = [];
-  for (const s of termsOf(a)) {
-    for (const t of termsOf(b)) {
+  for (const s of a.terms) {
+    for (const t of b.terms) {
       const atoms = [...s.atoms, ...t.atoms].sort(compareKeys);
-      out.push(term(s.coef * t.coef, Object.freeze(atoms)));
+      out.push(term(s.coef * t.coef, atoms));
     }
   }
   return fromTerms(out);
@@ -214,7 +266,7 @@ export function mulDim(a: Dim, b: Dim): Dim {
 
 /** A multiple other than 0 has the same terms in the same order. */
 function scale(d: DimExpr, by: number): Dim {
-  return fromSorted(d.terms.map((t) => ({ ...t, coef: t.coef * by })));
+  return fromSorted(d.terms.map((t) => withCoef(t, t.coef * by)));
 }
 
 /** The sum of those terms of a dim that are wanted. */
@@ -241,7 +293,7 @@ function divideTerm(t: Term, by: Term): Term | undefined {
     if (i < 0) return undefined;
     rest.splice(i, 1);
   }
-  return term(t.coef / by.coef, Object.freeze(rest));
+  return term(t.coef / by.coef, rest);
 }
 
 /** Splits `a` into `q * b + rest`, moving whole terms; `rest` is 0 where the division is exact. */
@@ -374,7 +426,7 @@ function fitsBelow(a: Dim, b: Dim): boolean {
 
 function makeFn(fn: DimFn, args: readonly Dim[]): Dim {
   const key = `${fn}(${args.map(dimKey).join(',')})`;
-  return fromAtom(Object.freeze({ kind: 'fn', key, fn, args: Object.freeze([...args]) }));
+  return fromAtom({ kind: 'fn', key, fn, args });
 }
 
 function fnAtomOf(d: Dim, fn: DimFn): FnAtom | undefined {
@@ -509,6 +561,20 @@ export function collectSyms(d: Dim, into: Map<string, Sym>): void {
   }
 }
 
+const NO_NAMES: ReadonlySet<string> = new Set();
+const namesCache = new WeakMap<DimExpr, ReadonlySet<string>>();
+
+/** The ids of the symbols of a dim. */
+export function symNames(d: Dim): ReadonlySet<string> {
+  if (typeof d === 'number') return NO_NAMES;
+  let names = namesCache.get(d);
+  if (!names) {
+    names = new Set(symsOf(d).keys());
+    namesCache.set(d, names);
+  }
+  return names;
+}
+
 /** The symbols of a dim, by id. */
 export function symsOf(d: Dim): Map<string, Sym> {
   const out = new Map<string, Sym>();
@@ -518,10 +584,7 @@ export function symsOf(d: Dim): Map<string, Sym> {
 
 /** Whether a dim mentions a symbol. */
 export function mentions(d: Dim, id: string): boolean {
-  if (typeof d === 'number') return false;
-  return d.terms.some((t) =>
-    t.atoms.some((a) => (a.kind === 'sym' ? a.id === id : a.args.some((x) => mentions(x, id)))),
-  );
+  return typeof d !== 'number' && symNames(d).has(id);
 }
 
 /** A dim in terms of one symbol: `coef * sym + rest`. */
@@ -557,7 +620,7 @@ function findAffine(d: DimExpr, id: string): Affine | undefined {
       continue;
     }
     const others = t.atoms.filter((_, i) => i !== at);
-    const left = term(t.coef, Object.freeze(others));
+    const left = term(t.coef, others);
     if (mentions(fromTerms([left]), id)) return undefined;
     coef.push(left);
   }

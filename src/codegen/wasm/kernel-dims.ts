@@ -7,6 +7,7 @@ import {
   type DimFn,
   dimKey,
   isNonNegative,
+  splitAffine,
   subDim,
 } from '../../core/dim.ts';
 import { InternalError } from '../../core/error.ts';
@@ -65,7 +66,7 @@ export class KernelDims {
     for (const t of d.terms) {
       for (const a of t.atoms) {
         if (a.kind !== 'sym') continue;
-        const part = fixedPart(d, new Set([a.id]));
+        const part = splitAffine(d, a.id)?.rest ?? fixedPart(d, new Set([a.id]));
         const local = typeof part === 'number' ? undefined : this.known().get(part.key);
         if (local !== undefined && dimKey(part) !== d.key) return { local, rest: subDim(d, part) };
       }

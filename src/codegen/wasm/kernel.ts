@@ -344,7 +344,7 @@ class KernelEmitter {
     const wanted = invariantExprs(body, effects, (e) => this.known.exprs.has(e));
     // What they share is computed once: without that the code would grow with their size as trees.
     const outer = this.counts;
-    this.counts = countExprs(wanted);
+    this.counts = countExprs([...wanted]);
     for (const e of wanted) {
       const local = this.f.local(valType(e.type, e.lanes), 'inv');
       this.expr(e);
@@ -352,8 +352,7 @@ class KernelEmitter {
       this.known.exprs.set(e, local);
     }
     this.counts = outer;
-    for (const d of invariantDims(s.axis.id, body, effects)) {
-      const key = dimKey(d);
+    for (const [key, d] of invariantDims(s.axis.id, body, effects)) {
       if (this.known.dims.has(key)) continue;
       const local = this.f.local('i32', 'dim');
       this.dim(d);

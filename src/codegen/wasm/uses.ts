@@ -1,10 +1,12 @@
 // What statements define, change and read: the facts that decide what may be computed earlier, kept, or
 // shared. Conservative: a store to a buffer changes all of its elements.
 
-import { type Dim, type DimExpr, pickTerms, subDim, symsOf } from '../../core/dim.ts';
+import { type Dim, type DimExpr, pickTerms, subDim, symNames } from '../../core/dim.ts';
 import { argsOf, type Expr } from '../../kernel/expr.ts';
 import type { Stmt } from '../../kernel/ir.ts';
-import { blocksOf, exprsOf, walkStmts } from '../../kernel/rewrite.ts';
+import { exprsOf } from '../../kernel/rewrite.ts';
+
+const EMPTY: ReadonlySet<string> = new Set();
 
 /** Names that statements bind or change: axes, lets, vars, buffers stored to. */
 export interface Effects {
@@ -14,18 +16,39 @@ export interface Effects {
 
 /** What running the statements defines or changes. */
 export function effectsOf(stmts: readonly Stmt[]): Effects {
+  if (stmts.length === 1) return effectsOfStmt(stmts[0]);
   const names = new Set<string>();
   const buffers = new Set<string>();
-  walkStmts(stmts, (s) => {
-    if (s.kind === 'for') names.add(s.axis.id);
-    else if (s.kind === 'let' || s.kind === 'var' || s.kind === 'set') names.add(s.name);
-    else if (s.kind === 'store') buffers.add(s.buffer);
-    else if (s.kind === 'array') {
-      names.add(s.name);
-      buffers.add(s.name);
-    }
-  });
+  for (const s of stmts) {
+    const inner = effectsOfStmt(s);
+    for (const name of inner.names) names.add(name);
+    for (const buffer of inner.buffers) buffers.add(buffer);
+  }
   return { names, buffers };
+}
+
+const effectsCache = new WeakMap<Stmt, Effects>();
+
+/** Remembered, since each loop around a statement asks. */
+function effectsOfStmt(s: Stmt): Effects {
+  let known = effectsCache.get(s);
+  if (!known) {
+    known = findEffects(s);
+    effectsCache.set(s, known);
+  }
+  return known;
+}
+
+function findEffects(s: Stmt): Effects {
+  if (s.kind === 'let' || s.kind === 'var' || s.kind === 'set') {
+    return { names: new Set([s.name]), buffers: EMPTY };
+  }
+  if (s.kind === 'store') return { names: EMPTY, buffers: new Set([s.buffer]) };
+  if (s.kind === 'fail') return { names: EMPTY, buffers: EMPTY };
+  const { names, buffers } = effectsOf(s.kind === 'if' ? [...s.then, ...s.else] : s.body);
+  if (s.kind === 'for') return { names: new Set(names).add(s.axis.id), buffers };
+  if (s.kind !== 'array') return { names, buffers };
+  return { names: new Set(names).add(s.name), buffers: new Set(buffers).add(s.name) };
 }
 
 /** What an expression reads. */
@@ -36,20 +59,7 @@ export interface Reads {
   readonly size: number;
 }
 
-const EMPTY: ReadonlySet<string> = new Set();
 const readsCache = new WeakMap<Expr, Reads>();
-
-const namesCache = new WeakMap<DimExpr, ReadonlySet<string>>();
-
-function dimNames(d: Dim): ReadonlySet<string> {
-  if (typeof d === 'number') return EMPTY;
-  let names = namesCache.get(d);
-  if (!names) {
-    names = new Set(symsOf(d).keys());
-    namesCache.set(d, names);
-  }
-  return names;
-}
 
 function union(a: ReadonlySet<string>, b: ReadonlySet<string>): ReadonlySet<string> {
   if (b.size === 0 || a === b) return a;
@@ -66,9 +76,9 @@ export function readsOf(e: Expr): Reads {
   let buffers: ReadonlySet<string> = EMPTY;
   let size = 1;
   if (e.op === 'let' || e.op === 'var') names = new Set([e.name]);
-  else if (e.op === 'dim') names = dimNames(e.dim);
+  else if (e.op === 'dim') names = symNames(e.dim);
   else if (e.op === 'load') {
-    names = dimNames(e.index);
+    names = symNames(e.index);
     buffers = new Set([e.buffer]);
   }
   for (const a of argsOf(e)) {
@@ -95,19 +105,89 @@ export function isUntouched(e: Expr, effects: Effects): boolean {
 
 /** Whether a dim mentions none of the names. */
 export function isFixed(d: Dim, names: ReadonlySet<string>): boolean {
-  return typeof d === 'number' || disjoint(dimNames(d), names);
+  return typeof d === 'number' || disjoint(symNames(d), names);
 }
 
 /** The statements of a block that run on every pass of it, nested loops and branches left out. */
-export function straight(stmts: readonly Stmt[]): Stmt[] {
-  return stmts.flatMap((s) =>
-    s.kind === 'outline' || s.kind === 'array' ? straight(s.body) : [s],
-  );
+export function straight(stmts: readonly Stmt[]): readonly Stmt[] {
+  for (const { kind } of stmts) if (kind === 'outline' || kind === 'array') return opened(stmts);
+  return stmts;
+}
+
+function opened(stmts: readonly Stmt[]): Stmt[] {
+  const out: Stmt[] = [];
+  for (const s of stmts) {
+    if (s.kind === 'outline' || s.kind === 'array') out.push(...opened(s.body));
+    else out.push(s);
+  }
+  return out;
 }
 
 /** The blocks within a block that may run never or often: loops and branches. */
 export function nested(stmts: readonly Stmt[]): (readonly Stmt[])[] {
-  return straight(stmts).flatMap((s) => [...blocksOf(s)]);
+  const out: (readonly Stmt[])[] = [];
+  for (const s of straight(stmts)) {
+    if (s.kind === 'if') out.push(s.then, s.else);
+    else if (s.kind === 'for' || s.kind === 'while') out.push(s.body);
+  }
+  return out;
+}
+
+/** What a block evaluates, the blocks within it included, each once and in order. */
+export interface Evaluated {
+  readonly exprs: ReadonlySet<Expr>;
+  /** Indices, ranges and values, and the arguments of functions in them. */
+  readonly dims: ReadonlySet<DimExpr>;
+}
+
+const evaluatedCache = new WeakMap<readonly Stmt[], Evaluated>();
+
+/** What a block evaluates; remembered, since each loop around it asks. */
+export function evaluatedIn(block: readonly Stmt[]): Evaluated {
+  const known = evaluatedCache.get(block);
+  if (known) return known;
+  const exprs = new Set<Expr>();
+  const dims = new Set<DimExpr>();
+  const own = straight(block);
+  for (const s of own) for (const e of exprsOf(s)) exprs.add(e);
+  eachDim(own, (d) => addParts(d, dims));
+  for (const inner of nested(block)) {
+    const within = evaluatedIn(inner);
+    for (const e of within.exprs) exprs.add(e);
+    for (const d of within.dims) dims.add(d);
+  }
+  const out = { exprs, dims };
+  evaluatedCache.set(block, out);
+  return out;
+}
+
+/** Adds a dim and the arguments of the functions in it. */
+export function addParts(d: Dim, into: Set<DimExpr>): void {
+  if (typeof d === 'number' || into.has(d)) return;
+  into.add(d);
+  for (const t of d.terms) {
+    for (const a of t.atoms) if (a.kind === 'fn') for (const x of a.args) addParts(x, into);
+  }
+}
+
+/** Visits the dims that statements evaluate themselves; `isIndex` tells places in memory. */
+export function eachDim(stmts: readonly Stmt[], visit: (d: Dim, isIndex: boolean) => void): void {
+  const seen = new Set<Expr>();
+  for (const s of stmts) {
+    const roots = [...exprsOf(s)];
+    for (let e = roots.pop(); e; e = roots.pop()) {
+      if (seen.has(e)) continue;
+      seen.add(e);
+      if (e.op === 'dim') visit(e.dim, false);
+      else if (e.op === 'load') visit(e.index, true);
+      else for (const a of argsOf(e)) roots.push(a);
+    }
+    if (s.kind === 'store') visit(s.index, true);
+    if (s.kind === 'for') {
+      visit(s.start, false);
+      visit(s.end, false);
+    }
+  }
 }
 
 /** Whether an expression costs more than getting a local. */
@@ -127,11 +207,15 @@ export function isWorkDim(d: Dim): boolean {
 
 /** The sum of the terms that mention none of the names. */
 export function fixedPart(d: DimExpr, names: ReadonlySet<string>): Dim {
-  return pickTerms(d, (t) =>
-    t.atoms.every((a) =>
-      a.kind === 'sym' ? !names.has(a.id) : a.args.every((x) => isFixed(x, names)),
-    ),
-  );
+  if (isFixed(d, names)) return d;
+  return pickTerms(d, (t) => {
+    for (const a of t.atoms) {
+      if (a.kind === 'sym') {
+        if (names.has(a.id)) return false;
+      } else for (const x of a.args) if (!isFixed(x, names)) return false;
+    }
+    return true;
+  });
 }
 
 /** A dim as what varies and a constant. */
@@ -171,7 +255,9 @@ export function accesses(stmts: readonly Stmt[]): { buffer: string; index: Dim }
 
 /** How often expressions are used by the statements that run in each pass of a block. */
 export function countUses(stmts: readonly Stmt[]): Map<Expr, number> {
-  return countExprs(straight(stmts).flatMap((s) => [...exprsOf(s)]));
+  const roots: Expr[] = [];
+  for (const s of straight(stmts)) roots.push(...exprsOf(s));
+  return countExprs(roots);
 }
 
 /** How often each expression occurs in others, shared parts of them counted once. */
@@ -180,8 +266,8 @@ export function countExprs(roots: readonly Expr[]): Map<Expr, number> {
   const visit = (e: Expr): void => {
     const n = (counts.get(e) ?? 0) + 1;
     counts.set(e, n);
-    if (n === 1) argsOf(e).forEach(visit);
+    if (n === 1) for (const a of argsOf(e)) visit(a);
   };
-  roots.forEach(visit);
+  for (const e of roots) visit(e);
   return counts;
 }
