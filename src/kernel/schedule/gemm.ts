@@ -69,15 +69,17 @@ export interface TiledLoops {
 export function emitProduct(product: Contraction, nest: TiledLoops, names: Names): Stmt[] {
   const { loops, ranges } = nest;
   const [rows, cols] = ranges.slice(-2);
-  const grid = planGrid(loops, product.point, names, { rows: false });
-  const plain = emitGrid(loops, ranges, grid, names);
   let packed = new Product(product, rows, cols, names).stmts();
   for (let k = loops.length - 3; k >= 0; k--) {
     const { axis, role } = loops[k];
     packed = [forLoop(axis, ranges[k].start, ranges[k].end, 1, role, packed)];
   }
   // Packing pays only if several blocks of rows use the panel.
-  const least = minDim(subDim(rows.end, rows.start), product.col.end);
+  const few = [product.row.end, product.col.end].filter((n) => typeof n !== 'number' || n < FEW);
+  if (few.length === 0) return packed;
+  const grid = planGrid(loops, product.point, names, { rows: false });
+  const plain = emitGrid(loops, ranges, grid, names);
+  const least = few.reduce(minDim);
   return [ifStmt(compare('lt', dimValue(least), dimValue(FEW)), plain, packed)];
 }
 
@@ -187,26 +189,34 @@ class Product {
     if (p.form === 'direct') return [];
     const body: Stmt[] = [];
     const value = this.deep(this.rowOffsets.apply(p.left, this.rowIn(), body), s, body);
-    const one = [...body, storeStmt(held, this.heldAt(0), value)];
+    const place: Stmt[] = [];
+    const row = this.heldRow(place);
+    const one = [...body, storeStmt(held, this.heldAt(row, 0), value)];
     if (p.form === 'across' && value.op === 'load') {
       const line: Stmt[] = [...body];
       for (let r = 0; r < LINE_ROWS; r += HELD_ROWS) {
         const at = addDim(value.index, r);
-        line.push(storeStmt(held, this.heldAt(r), load(value.buffer, 'f32', at, 4)));
+        line.push(storeStmt(held, this.heldAt(row, r), load(value.buffer, 'f32', at, 4)));
       }
       const over = (n: number): Stmt[] => [
+        ...place,
         forLoop(this.depth, 0, s.length, 1, 'serial', n > 1 ? line : one),
       ];
       return steps(p.row, rows, [LINE_ROWS, 1], over, names);
     }
     const inner = forLoop(this.depth, 0, s.length, 1, 'lane', one);
     const along = strip(inner, names) ?? [inner];
-    return [forLoop(p.row.axis, rows.start, rows.end, 1, 'serial', along)];
+    return [forLoop(p.row.axis, rows.start, rows.end, 1, 'serial', [...place, ...along])];
   }
 
-  /** Where scratch has the left factor `r` rows down. */
-  private heldAt(r: number): Dim {
+  /** The row within the tile, bound where it is divided: a local is known not to be negative. */
+  private heldRow(out: Stmt[]): Dim {
     const row = this.rowIn();
+    return this.p.form === 'across' ? bindDim(out, this.names, 'row', row) : row;
+  }
+
+  /** Where scratch has the left factor `r` rows down from a row of the tile. */
+  private heldAt(row: Dim, r: number): Dim {
     const depth = symDim(this.depth);
     if (this.p.form === 'held') return addDim(mulDim(addDim(row, r), STRETCH), depth);
     // Panels of four rows, each with the rows side by side.
@@ -272,7 +282,8 @@ class Product {
     const all = sums.flat();
     const wait = all.map(({ name, at }) => storeStmt(this.partial, at, varRef(name, 'f32', 4)));
     const goOn = all.map(({ name, at }) => setStmt(name, load(this.partial, 'f32', at, 4)));
-    const left = sums.map((_, r) => this.leftOf(r, s, out));
+    const row = this.heldRow(out);
+    const left = sums.map((_, r) => this.leftOf(row, r, s, out));
     out.push(ifStmt(s.isFirst, [], goOn));
     const turn: Stmt[] = [];
     const right = sums[0].map((_, u) => {
@@ -292,9 +303,9 @@ class Product {
   }
 
   /** The left factor in row `r` of a block. */
-  private leftOf(r: number, s: Stretch, out: Stmt[]): Expr {
+  private leftOf(row: Dim, r: number, s: Stretch, out: Stmt[]): Expr {
     const { p } = this;
-    if (p.form !== 'direct') return load(this.held, 'f32', this.heldAt(r));
+    if (p.form !== 'direct') return load(this.held, 'f32', this.heldAt(row, r));
     const own = this.rowOffsets.apply(p.left, addDim(this.rowIn(), r), out);
     const down = substituted(own, p.row.axis, addDim(symDim(p.row.axis), r));
     return this.deep(down, s, out);
