@@ -16,8 +16,10 @@ export function creationSite(): readonly string[] {
   Error.stackTraceLimit = limit;
   const out: string[] = [];
   for (const line of stack.split('\n').slice(1)) {
+    // Most frames are the package's own: told apart at once, since every node is created here.
+    if (line.includes(PACKAGE_PATH)) continue;
     const at = /\(?((?:file:\/\/|https?:\/\/|\/|[A-Za-z]:\\)[^()]*:\d+:\d+)\)?$/.exec(line.trim());
-    if (!at || at[1].startsWith(PACKAGE) || at[1].startsWith(PACKAGE_PATH)) continue;
+    if (!at) continue;
     if (line.includes('node:internal') || line.includes('/node_modules/')) continue;
     out.push(at[1]);
     if (out.length === KEPT) break;

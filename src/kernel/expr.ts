@@ -178,14 +178,15 @@ type Shaped<T extends Expr> = Omit<T, 'id'>;
 function intern<T extends Expr>(key: string, make: Shaped<T>): T {
   const old = pool.get(key);
   if (old) return old as T;
-  const made = Object.freeze({ id: nextId++, ...make }) as unknown as T;
+  // Numbered, not copied: what was made for this call is nobody else's.
+  const made = Object.assign(make, { id: nextId++ }) as unknown as T;
   pool.set(key, made);
   return made;
 }
 
 /** The operand expressions of any expression. */
 export function argsOf(e: Expr): readonly Expr[] {
-  return 'args' in e ? e.args : NO_ARGS;
+  return (e as { args?: readonly Expr[] }).args ?? NO_ARGS;
 }
 
 /** A constant; for f32 the value is rounded to single precision, for i32 wrapped to 32 bits. */

@@ -179,8 +179,21 @@ export class FunctionBuilder {
     const first = imm[0];
     if (imm.length !== 1 || typeof first !== 'number' || !Number.isInteger(first)) return undefined;
     if (op.immediates === 'i32') return first === (first | 0) ? [first] : undefined;
-    if (op.immediates !== 'local' || first < 0) return undefined;
-    return first < this.params.length + this.#locals.length ? [first] : undefined;
+    if (first < 0) return undefined;
+    switch (op.immediates) {
+      case 'local':
+        return first < this.params.length + this.#locals.length ? [first] : undefined;
+      case 'mem':
+        return first <= U32_MAX && this.#scope.hasMemory() ? [first, op.align] : undefined;
+      case 'func':
+        return first < this.#scope.functionCount() ? [first] : undefined;
+      case 'label':
+        return first <= this.#open.length ? [first] : undefined;
+      case 'lane':
+        return first < op.lanes ? [first] : undefined;
+      default:
+        return undefined;
+    }
   }
 
   /** Checks the immediates of an instruction and returns them as {@link Instruction} has them. */
@@ -287,13 +300,14 @@ function constantOf(
   return type === 'i32' ? Number(signed) : signed;
 }
 
+const FLOAT_BITS = new DataView(new ArrayBuffer(8));
+
 /** The bits of a float; every NaN becomes the canonical one, since numbers do not keep payloads. */
 function floatBits(type: 'f32' | 'f64', value: number): bigint {
   if (Number.isNaN(value)) return type === 'f32' ? 0x7fc00000n : 0x7ff8000000000000n;
-  const view = new DataView(new ArrayBuffer(8));
-  if (type === 'f32') view.setFloat32(0, value);
-  else view.setFloat64(0, value);
-  return type === 'f32' ? BigInt(view.getUint32(0)) : view.getBigUint64(0);
+  if (type === 'f32') FLOAT_BITS.setFloat32(0, value);
+  else FLOAT_BITS.setFloat64(0, value);
+  return type === 'f32' ? BigInt(FLOAT_BITS.getUint32(0)) : FLOAT_BITS.getBigUint64(0);
 }
 
 /** A WebAssembly module under construction. Its memory, if it uses one, is imported. */

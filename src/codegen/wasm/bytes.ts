@@ -57,8 +57,19 @@ export class ByteWriter {
 
   /** A string as its UTF-8 length and bytes. */
   name(text: string): this {
-    const encoded = ENCODER.encode(text);
-    return this.u32(encoded.length).bytes(encoded);
+    const start = this.#length;
+    this.u32(text.length);
+    this.#reserve(text.length);
+    for (let i = 0; i < text.length; i++) {
+      const code = text.charCodeAt(i);
+      if (code >= 0x80) {
+        this.#length = start;
+        const encoded = ENCODER.encode(text);
+        return this.u32(encoded.length).bytes(encoded);
+      }
+      this.#buffer[this.#length++] = code;
+    }
+    return this;
   }
 
   /** What `write` appends, after its length. */
