@@ -161,14 +161,19 @@ export function sameShape(a: readonly number[], b: readonly number[] | undefined
   return true;
 }
 
+/** A feed as far as a program depends on it: its rank. */
+export interface Shaped {
+  readonly shape: readonly unknown[];
+}
+
 /** What tells the program of a run from others of its graph. */
-export function programKey({ flat, targets }: CallSite, values: readonly FeedValue[]): string {
+export function programKey({ flat, targets }: CallSite, values: readonly Shaped[]): string {
   const fed = targets.map((t, i) => `${t.refs.map(refKey)}/${values[i].shape.length}`);
   return `${flat.refs.map(refKey)}|${flat.effects}|${fed}`;
 }
 
 /** The type of a feed in its program: the tensor's, or with fresh sizes where its rank was open. */
-export function feedType({ tensor, name }: FeedTarget, value: FeedValue): TensorType {
+export function feedType({ tensor, name }: FeedTarget, value: Shaped): TensorType {
   const { dtype, shape } = tensor;
   return tensorType(dtype, shape ?? value.shape.map((_, i) => dimOf(`${name}:d${i}`, '?')));
 }

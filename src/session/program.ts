@@ -73,6 +73,11 @@ export class Program {
     return this.compile('generic', null);
   }
 
+  /** Compiles the plan ahead of the first run, if there is but one. */
+  prepare(): void {
+    if (this.pairs.length === 0 && this.plans.size === 0) this.compile('', []);
+  }
+
   private compile(key: string, classes: readonly SizeClass[] | null): Compiled {
     const plan = this.plan(classes);
     const made = { plan, executable: this.device.compile(plan), shapeClass: key };

@@ -29,6 +29,7 @@ import {
   fitting,
   type Given,
   programKey,
+  type Shaped,
   sameShape,
 } from './call-site.ts';
 import { DeviceTensor } from './device-tensor.ts';
@@ -216,8 +217,9 @@ export class Session {
   }
 
   /**
-   * A function for hot loops: names, fetches and plan lookup are settled once. `feeds` maps names of
-   * its argument to tensors.
+   * A function for hot loops: names, fetches and plan lookup are settled once, and a plan that is
+   * the same whatever is fed is compiled here, so that the first call takes little more than the next.
+   * `feeds` maps names of its argument to tensors.
    */
   makeCallable<const F>(spec: {
     readonly feeds?: { readonly [name: string]: Feedable };
@@ -225,6 +227,7 @@ export class Session {
   }): Callable<F> {
     this.checkOpen();
     const site = this.sites.named(spec.fetches, spec.feeds ?? {});
+    this.prepare(site);
     const call = (given: Given, options = NO_OPTIONS) =>
       this.enqueue(() => this.execute(site, callFeeds(site, given), options, false));
     const sync = (given: Given, options = NO_OPTIONS) => {
@@ -395,7 +398,7 @@ export class Session {
     if (--this.pending === 0) this.tail = IDLE;
   }
 
-  private programFor(site: CallSite, values: readonly FeedValue[]): Program {
+  private programFor(site: CallSite, values: readonly Shaped[]): Program {
     const { flat, targets } = site;
     const key = programKey(site, values);
     let program = this.programs.get(key);
@@ -411,6 +414,17 @@ export class Session {
     }
     if (site.ranked) site.program = program;
     return program;
+  }
+
+  /** Compiles what a callable runs, where that is the same whatever it is fed. */
+  private prepare(site: CallSite): void {
+    if (!site.ranked || !this.opened.capabilities.sync || this.busy || this.pending > 0) return;
+    try {
+      const feeds = site.targets.map(({ tensor }) => ({ shape: tensor.shape ?? [] }));
+      this.programFor(site, feeds).prepare();
+    } catch {
+      // The first call meets the same error, and can say more about it.
+    }
   }
 
   private execute(

@@ -81,4 +81,27 @@ describe('plans of a training step', () => {
     expect(session.stats.hits).toBeGreaterThan(0);
     for (const s of [session, reference]) await s.close();
   });
+
+  it('are made with a callable, where they do not depend on what it is fed', async () => {
+    const graph = new tl.Graph();
+    const { x, y, sum } = graph.asDefault(() => {
+      const x = tl.placeholder('float32', [null, 3], { name: 'x' });
+      const y = tl.placeholder('float32', [null, 3], { name: 'y' });
+      return { x, y, sum: tl.add(x, y) };
+    });
+    const session = new tl.Session({ graph });
+    const twice = session.makeCallable({ feeds: { x }, fetches: tl.mul(x, 2) });
+    expect(session.stats.plans).toBe(1);
+    const counts = session.stats.device;
+    for (const rows of [1, 5]) {
+      const fed = Array.from({ length: rows }, (_, i) => [i, 1, 2]);
+      expect((await twice({ x: fed })).toArray()).toEqual(fed.map((r) => r.map((v) => 2 * v)));
+    }
+    expect(session.stats.plans).toBe(1);
+    expect(session.stats.device?.kernelsCompiled).toBe(counts?.kernelsCompiled);
+    // Which of two sizes broadcasts is known with the feeds.
+    session.makeCallable({ feeds: { x, y }, fetches: sum });
+    expect(session.stats.plans).toBe(1);
+    await session.close();
+  });
 });
