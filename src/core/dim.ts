@@ -2,8 +2,7 @@
 // form that makes equality a comparison of keys. Sizes, strides, offsets and kernel indices are all
 // expressions of this one algebra. Invariant: every symbol stands for an integer >= 0, and a value
 // without symbols is always a plain number. Plain data that never changes; holds no ranges but those on
-// symbols. Not interned, since symbols of one key may differ in their ranges: results are remembered by
-// the operands themselves.
+// symbols. Not interned, since symbols of one key may differ in their ranges.
 
 /** A size or index: an integer, or an expression of symbols. */
 export type Dim = number | DimExpr;
@@ -90,33 +89,6 @@ export function dimKey(d: Dim): string {
 export function dimEquals(a: Dim, b: Dim): boolean {
   return a === b || (typeof a !== 'number' && typeof b !== 'number' && a.key === b.key);
 }
-
-/** How many results are remembered before all are forgotten. */
-const MEMO_SIZE = 1 << 14;
-
-/** Results of a function of two dims: a kernel combines the same few dims again and again. */
-class Memo {
-  private results = new Map<Dim, Map<Dim, Dim>>();
-  private size = 0;
-
-  get(a: Dim, b: Dim): Dim | undefined {
-    return this.results.get(a)?.get(b);
-  }
-
-  set(a: Dim, b: Dim, result: Dim): Dim {
-    if (this.size++ === MEMO_SIZE) {
-      this.results = new Map();
-      this.size = 1;
-    }
-    const row = this.results.get(a);
-    if (row) row.set(b, result);
-    else this.results.set(a, new Map([[b, result]]));
-    return result;
-  }
-}
-
-const sums = new Memo();
-const products = new Memo();
 
 function term(coef: number, atoms: readonly Atom[]): Term {
   if (atoms.length === 1) return { key: atoms[0].key, coef, atoms };
@@ -230,11 +202,8 @@ export function addDim(a: Dim, b: Dim): Dim {
   if (typeof a === 'number' && typeof b === 'number') return a + b;
   if (a === 0) return b;
   if (b === 0) return a;
-  return sums.get(a, b) ?? sums.set(a, b, sum(termsOf(a), termsOf(b)));
-}
-
-function sum(a: readonly Term[], b: readonly Term[]): Dim {
-  return a.some(hasMod) || b.some(hasMod) ? fromTerms([...a, ...b]) : mergeTerms(a, b);
+  const [s, t] = [termsOf(a), termsOf(b)];
+  return s.some(hasMod) || t.some(hasMod) ? fromTerms([...s, ...t]) : mergeTerms(s, t);
 }
 
 /** `a - b`. */
@@ -248,10 +217,6 @@ export function mulDim(a: Dim, b: Dim): Dim {
   if (a === 1) return b;
   if (b === 1) return a;
   if (a === 0 || b === 0) return 0;
-  return products.get(a, b) ?? products.set(a, b, product(a, b));
-}
-
-function product(a: Dim, b: Dim): Dim {
   if (typeof a === 'number') return scale(b as DimExpr, a);
   if (typeof b === 'number') return scale(a, b);
   const out: Term[] = [];
