@@ -1,9 +1,8 @@
 // The 10,000 handwritten digits of the `mnist` package, shuffled once in a fixed order and split into
 // 8,000 to train on and 2,000 held out. Pixels are 0 (paper) to 1 (ink), 28 rows of 28.
 
-import { createRequire } from 'node:module';
-
-const PIXELS = 28 * 28;
+/** Pixels of a digit. */
+export const PIXELS = 28 * 28;
 
 export interface Digits {
   /** Row-major pixels, 784 per digit. */
@@ -12,22 +11,23 @@ export interface Digits {
   readonly count: number;
 }
 
-/** Loads the digits: `train` and `heldOut` never share one. */
-export function loadDigits(heldOutCount = 2000): { train: Digits; heldOut: Digits } {
-  const require = createRequire(import.meta.url);
-  const images: Float32Array[] = [];
-  const labels: number[] = [];
-  for (let label = 0; label < 10; label++) {
-    const { data } = require(`mnist/src/digits/${label}.json`) as { data: number[] };
-    for (let at = 0; at + PIXELS <= data.length; at += PIXELS) {
-      images.push(Float32Array.from(data.slice(at, at + PIXELS)));
-      labels.push(label);
-    }
-  }
+/** All digits of the package, in its order. */
+export interface AllDigits {
+  readonly images: readonly Float32Array[];
+  readonly labels: readonly number[];
+}
+
+/** Splits the digits: `train` and `heldOut` never share one. */
+export function splitDigits(
+  { images, labels }: AllDigits,
+  heldOutCount = 2000,
+): { train: Digits; heldOut: Digits } {
   const order = shuffled(images.length, 20240229);
   const take = (ids: readonly number[]): Digits => {
     const out = new Float32Array(ids.length * PIXELS);
-    ids.forEach((id, i) => out.set(images[id], i * PIXELS));
+    ids.forEach((id, i) => {
+      out.set(images[id], i * PIXELS);
+    });
     return { images: out, labels: Int32Array.from(ids, (id) => labels[id]), count: ids.length };
   };
   return { train: take(order.slice(heldOutCount)), heldOut: take(order.slice(0, heldOutCount)) };

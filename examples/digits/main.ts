@@ -7,7 +7,8 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import * as tl from '../../src/index.ts';
-import { batchOf, loadDigits, movedAround, shuffled } from './data.ts';
+import { batchOf, movedAround, shuffled } from './data.ts';
+import { loadDigits } from './load.ts';
 import { buildModel, MODELS, type ModelName } from './model.ts';
 import { confusionText, makeProgress } from './progress.ts';
 

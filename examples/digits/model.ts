@@ -73,6 +73,6 @@ export function buildModel(seed: number, name: ModelName = 'dense') {
     const accuracy = tl.reduceMean(tl.cast(tl.equal(answer, labels), 'float32'));
     const train = new tl.AdamOptimizer(rate).minimize(loss);
     const init = tl.globalVariablesInitializer();
-    return { images, labels, rate, loss, answer, accuracy, train, init };
+    return { images, labels, rate, logits, loss, answer, accuracy, train, init };
   });
 }

@@ -1,7 +1,8 @@
 // The digits example from one seed on two backends.
 
 import { expect, it } from 'vitest';
-import { batchOf, loadDigits, shuffled } from '../../../examples/digits/data.ts';
+import { batchOf, shuffled } from '../../../examples/digits/data.ts';
+import { loadDigits } from '../../../examples/digits/load.ts';
 import { buildModel } from '../../../examples/digits/model.ts';
 import * as tl from '../../../src/index.ts';
 import { webgpuAvailable } from '../../support/wgsl-run.ts';
