@@ -8,6 +8,7 @@ export {
 } from './backends/from-kernels.ts';
 export { applyFn, type Dim, type Sym } from './core/dim.ts';
 export { evalDim } from './core/dim-value.ts';
+export { type DTypeInfo, dtypeInfo, type TypedArray } from './core/dtype.ts';
 export {
   binaryFn,
   bitcastFn,

@@ -11,13 +11,15 @@ import {
   castFn,
   compareFn,
   type Dim,
+  dtypeInfo,
   type Expr,
   type Kernel,
   type Stmt,
+  type TypedArray,
   unaryFn,
 } from '../../src/backend.ts';
 
-type Memory = Float32Array | Int32Array | Uint8Array;
+type Memory = TypedArray;
 type Run = (
   buffers: readonly Memory[],
   offsets: readonly number[],
@@ -91,6 +93,7 @@ class Writer {
   private one(e: Expr, args: readonly string[]): string {
     switch (e.op) {
       case 'const':
+        if (e.bits !== undefined) return `${e.bits}n`;
         return Object.is(e.value, -0) ? '-0' : String(e.value);
       case 'dim':
         return `${this.dim(e.dim)} | 0`;
@@ -110,7 +113,10 @@ class Writer {
       case 'select':
         return `${args[0]} ? ${args[1]} : ${args[2]}`;
       case 'madd':
-        return this.call((a, b, c) => Math.fround(a * b + c), args);
+        return this.call((a, b, c) => {
+          const sum = a * b + c;
+          return e.type === 'f32' ? Math.fround(sum) : sum;
+        }, args);
       case 'cast':
         return this.call(castFn(e.type, e.args[0].type), args);
       case 'bitcast':
@@ -176,12 +182,7 @@ class Writer {
 export const backend = () =>
   backendFromKernels<Memory, Run>({
     name: 'minimal',
-    alloc: (dtype, n) =>
-      dtype === 'float32'
-        ? new Float32Array(n)
-        : dtype === 'int32'
-          ? new Int32Array(n)
-          : new Uint8Array(n),
+    alloc: (dtype, n) => dtypeInfo(dtype).alloc(n),
     free: () => undefined,
     write: (memory, at, data) => memory.set(data, at),
     read: (memory, _dtype, at, n) => memory.slice(at, at + n),

@@ -34,12 +34,12 @@ export function buildCase(c: OpCase, dtype: DType, shapes: Shapes): BuiltCase {
     const values = shapes.inputs.map((s, i) => drawValue(s, types[i], c.draws?.[i] ?? {}, next));
     const made = c.build(inputs);
     const outputs = Array.isArray(made) ? (made as Tensor[]) : [made as Tensor];
-    if (c.gradient === false || dtype !== 'float32') {
+    if (c.gradient === false || !isFloat(dtype)) {
       return { graph, inputs, values, outputs, gradients: [], loss: null };
     }
     const terms = outputs
       .filter((t) => isFloat(t.dtype))
-      .map((t) => tl.reduceSum(tl.mul(t, weights(t))));
+      .map((t) => tl.reduceSum(tl.cast(tl.mul(t, weights(t)), dtype)));
     const loss = terms.reduce((a, b) => tl.add(a, b));
     const floats = inputs.flatMap((t, i) => (isFloat(t.dtype) ? [i] : []));
     const grads = tl.gradients(
@@ -57,7 +57,7 @@ export function buildCase(c: OpCase, dtype: DType, shapes: Shapes): BuiltCase {
 /** Uneven weights, so that gradients that sum to zero do not hide: 1, 1.3, 1.6, … repeating. */
 function weights(t: Tensor): Tensor {
   const flat = tl.mod(tl.range(tl.size(t)), 7);
-  return tl.reshape(tl.add(tl.mul(tl.cast(flat, 'float32'), 0.3), 1), tl.shape(t));
+  return tl.reshape(tl.add(tl.mul(tl.cast(flat, t.dtype), 0.3), 1), tl.shape(t));
 }
 
 /** The inputs with their values. */

@@ -1,7 +1,7 @@
 // Data for tests, the same for equal seeds everywhere.
 
-import type { DType } from '../core/dtype.ts';
-import { NDArray } from '../core/ndarray.ts';
+import { type DType, dtypeInfo } from '../core/dtype.ts';
+import { type DataOf, NDArray } from '../core/ndarray.ts';
 import type { Draw } from './case.ts';
 
 /** Mulberry32: a small generator for test data. */
@@ -23,41 +23,24 @@ export function drawValue(
   next: () => number,
 ): NDArray {
   const n = shape.reduce((a, b) => a * b, 1);
-  const {
-    low = dtype === 'int32' ? -5 : -2,
-    high = dtype === 'int32' ? 5 : 2,
-    distinct = false,
-  } = draw;
-  if (dtype === 'bool')
-    return new NDArray(
-      'bool',
-      shape,
-      Uint8Array.from({ length: n }, () => (next() < 0.5 ? 0 : 1)),
-    );
+  const { kind, alloc } = dtypeInfo(dtype);
+  const whole = kind !== 'float';
+  const { low = whole ? -5 : -2, high = whole ? 5 : 2, distinct = false } = draw;
+  const data = alloc(n);
+  const filled = (value: (i: number) => number): NDArray => {
+    for (let i = 0; i < n; i++) data[i] = value(i);
+    return new NDArray(dtype, shape, data as DataOf[DType]);
+  };
+  if (kind === 'bool') return filled(() => (next() < 0.5 ? 0 : 1));
   if (distinct) {
     const order = Array.from({ length: n }, (_, i) => i - (n >> 1));
     for (let i = n - 1; i > 0; i--) {
       const j = Math.floor(next() * (i + 1));
       [order[i], order[j]] = [order[j], order[i]];
     }
-    if (dtype === 'int32') return new NDArray('int32', shape, Int32Array.from(order));
-    return new NDArray(
-      'float32',
-      shape,
-      Float32Array.from(order, (x) => x / 8),
-    );
+    return filled((i) => (whole ? order[i] : order[i] / 8));
   }
-  if (dtype === 'int32') {
-    const [a, b] = [Math.ceil(low), Math.floor(high)];
-    return new NDArray(
-      'int32',
-      shape,
-      Int32Array.from({ length: n }, () => a + Math.floor(next() * (b - a + 1))),
-    );
-  }
-  return new NDArray(
-    'float32',
-    shape,
-    Float32Array.from({ length: n }, () => low + next() * (high - low)),
-  );
+  if (!whole) return filled(() => low + next() * (high - low));
+  const [a, b] = [Math.ceil(low), Math.floor(high)];
+  return filled(() => a + Math.floor(next() * (b - a + 1)));
 }

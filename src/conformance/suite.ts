@@ -13,6 +13,7 @@ import { CASES } from './cases.ts';
 import { ConformanceError, compare, ulps } from './compare.ts';
 import { CONTROL_CASES } from './control-cases.ts';
 import { CONV_CASES } from './conv-cases.ts';
+import { dtypeCases } from './dtype-cases.ts';
 import { EINSUM_CASES } from './einsum-cases.ts';
 import { MATH_CASES } from './math-cases.ts';
 import { buildProgram, randomProgram } from './random-graph.ts';
@@ -40,14 +41,16 @@ export interface ConformanceTest {
   run(subject: Subject): Promise<number>;
 }
 
-/** The cases of ops. */
-export const OP_CASES: readonly OpCase[] = [
+const OF_FLOAT32: readonly OpCase[] = [
   ...CASES,
   ...CONTROL_CASES,
   ...CONV_CASES,
   ...EINSUM_CASES,
   ...MATH_CASES,
 ];
+
+/** The cases of ops. */
+export const OP_CASES: readonly OpCase[] = [...OF_FLOAT32, ...dtypeCases(OF_FLOAT32)];
 
 /** The tolerance of a case that states none, relative to the largest element. */
 export const TOLERANCE = 2e-6;

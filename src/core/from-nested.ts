@@ -1,7 +1,7 @@
 // Host values from what people write: numbers, booleans, typed arrays, NDArrays and nested arrays.
 // Data never decides a dtype: numbers are float32 unless a dtype is asked for, booleans are bool.
 
-import { type DType, dtypeInfo, isDType } from './dtype.ts';
+import { type DType, dtypeInfo, dtypeNames, isDType } from './dtype.ts';
 import { DTypeError, ValueError } from './error.ts';
 import { type DataOf, NDArray } from './ndarray.ts';
 
@@ -27,8 +27,10 @@ export function isArrayLike(x: unknown): x is ArrayLike {
   );
 }
 
-function dtypeOfTyped(x: unknown): DType | undefined {
-  if (x instanceof Float32Array || x instanceof Float64Array) return 'float32';
+/** The dtype whose storage a typed array is; undefined for anything else. */
+export function dtypeOfTyped(x: unknown): DType | undefined {
+  if (x instanceof Float32Array) return 'float32';
+  if (x instanceof Float64Array) return 'float64';
   if (x instanceof Int32Array) return 'int32';
   if (x instanceof Uint8Array) return 'int32';
   return undefined;
@@ -41,7 +43,7 @@ function dtypeOfTyped(x: unknown): DType | undefined {
  */
 export function toNDArray(x: unknown, dtype?: DType, shape?: readonly number[]): NDArray {
   if (dtype !== undefined && !isDType(dtype)) {
-    throw new DTypeError('value/dtype', `"${dtype}" is no dtype. Use float32, int32 or bool.`);
+    throw new DTypeError('value/dtype', `"${dtype}" is no dtype. Use one of ${dtypeNames()}.`);
   }
   const out = convert(x, dtype);
   if (shape === undefined) return out;

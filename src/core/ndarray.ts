@@ -10,6 +10,7 @@ export type NestedArray = number | boolean | NestedArray[];
 /** The storage type of each dtype. */
 export interface DataOf {
   float32: Float32Array;
+  float64: Float64Array;
   int32: Int32Array;
   bool: Uint8Array;
 }

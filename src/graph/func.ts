@@ -3,6 +3,7 @@
 // `nodes[i].id === i` always holds, dead nodes stay until the plan compacts them.
 
 import type { Dim } from '../core/dim.ts';
+import type { TypedArray } from '../core/dtype.ts';
 import type { TensorType } from '../core/type.ts';
 
 /** One output of one node. */
@@ -21,9 +22,7 @@ export type AttrValue =
   | Func
   | readonly AttrValue[]
   | { readonly [key: string]: AttrValue }
-  | Float32Array
-  | Int32Array
-  | Uint8Array
+  | TypedArray
   // biome-ignore lint/suspicious/noExplicitAny: the user's function of a host call
   | ((...args: any[]) => unknown);
 

@@ -13,7 +13,7 @@ export function printRef(ref: Ref): string {
 
 /** An attribute's value as text; long arrays are cut. */
 export function printAttr(v: AttrValue): string {
-  if (v instanceof Float32Array || v instanceof Int32Array || v instanceof Uint8Array) {
+  if (ArrayBuffer.isView(v)) {
     const head = Array.from(v.subarray(0, 6)).join(', ');
     return `[${head}${v.length > 6 ? `, … ${v.length}` : ''}]`;
   }

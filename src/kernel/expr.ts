@@ -4,13 +4,17 @@
 // that moves expressions over stores must check that. Knows nothing of graphs.
 
 import { type Dim, dimKey } from '../core/dim.ts';
+import type { ScalarType } from '../core/dtype.ts';
 import { invariant } from '../core/error.ts';
 
 /** The machine types of kernels. `bool` is a byte in memory on the CPU and a word in WGSL. */
-export type ScalarType = 'f32' | 'i32' | 'bool';
+export type { ScalarType } from '../core/dtype.ts';
 
-/** 1 for a scalar, 4 for a vector of a SIMD register. */
-export type Lanes = 1 | 4;
+/**
+ * 1 for a scalar, 4 for a vector of a SIMD register; 2 in kernels that also compute in 64 bits, where
+ * vectors of any type have as many lanes as those.
+ */
+export type Lanes = 1 | 2 | 4;
 
 /** `exp`, `log`, `tanh` … stay symbolic until `expandMath` turns them into polynomials. */
 export type UnaryOp =
@@ -67,8 +71,13 @@ interface Base {
 
 export interface ConstExpr extends Base {
   readonly op: 'const';
-  /** For `bool` 0 or 1. A vector constant has equal lanes; others are made by `pack`. */
+  /**
+   * For `bool` 0 or 1, for i64 the number modulo 2^64 as a signed one that need not be exact: `bits`
+   * has it. A vector constant has equal lanes; others are made by `pack`.
+   */
   readonly value: number;
+  /** The value of an i64. */
+  readonly bits?: bigint;
 }
 /** The value of a dim: symbols are axes, i32 locals of that name, or parameters of the kernel. */
 export interface DimValue extends Base {
@@ -80,7 +89,7 @@ export interface LocalExpr extends Base {
   readonly op: 'let' | 'var';
   readonly name: string;
 }
-/** One element, or with four lanes the elements `index .. index+3`. */
+/** One element, or with several lanes as many elements from `index` on. */
 export interface LoadExpr extends Base {
   readonly op: 'load';
   readonly buffer: string;
@@ -102,7 +111,7 @@ export interface CompareExpr extends Base {
   readonly args: readonly [Expr, Expr];
 }
 /**
- * `args[0] ? args[1] : args[2]`. With one lane `lazy` evaluates only the branch taken; with four it
+ * `args[0] ? args[1] : args[2]`. With one lane `lazy` evaluates only the branch taken; with several it
  * evaluates the second operand only where some lane takes it, and the third always.
  */
 export interface SelectExpr extends Base {
@@ -126,20 +135,20 @@ export interface CastExpr extends Base {
   readonly op: 'cast';
   readonly args: readonly [Expr];
 }
-/** Reinterprets the 32 bits of an f32 or i32. */
+/** Reinterprets the bits of an f32 or i32, or of an f64 or i64. */
 export interface BitcastExpr extends Base {
   readonly op: 'bitcast';
   readonly args: readonly [Expr];
 }
-/** Four equal lanes from one. */
+/** Equal lanes from one. */
 export interface SplatExpr extends Base {
   readonly op: 'splat';
   readonly args: readonly [Expr];
 }
-/** A vector of four scalars. */
+/** A vector of as many scalars. */
 export interface PackExpr extends Base {
   readonly op: 'pack';
-  readonly args: readonly [Expr, Expr, Expr, Expr];
+  readonly args: readonly Expr[];
 }
 /** One lane of a vector. */
 export interface ExtractExpr extends Base {
@@ -189,9 +198,22 @@ export function argsOf(e: Expr): readonly Expr[] {
   return (e as { args?: readonly Expr[] }).args ?? NO_ARGS;
 }
 
-/** A constant; for f32 the value is rounded to single precision, for i32 wrapped to 32 bits. */
-export function constant(type: ScalarType, value: number, lanes: Lanes = 1): Expr {
-  const v = type === 'f32' ? Math.fround(value) : type === 'i32' ? value | 0 : value ? 1 : 0;
+/** What a constant's value becomes in each type: rounded, or wrapped around. */
+const CONSTANT: Readonly<Record<Exclude<ScalarType, 'i64'>, (value: number) => number>> = {
+  f32: Math.fround,
+  f64: (value) => value,
+  i32: (value) => value | 0,
+  bool: (value) => (value ? 1 : 0),
+};
+
+/** A constant; for floats the value is rounded to their precision, for integers wrapped around. */
+export function constant(type: ScalarType, value: number | bigint, lanes: Lanes = 1): Expr {
+  if (type === 'i64') {
+    const bits = BigInt.asIntN(64, BigInt(value));
+    const made = { op: 'const', type, lanes, value: Number(bits), bits } as const;
+    return intern<ConstExpr>(`c:${type}:${lanes}:${bits}`, made);
+  }
+  const v = CONSTANT[type](Number(value));
   const text = Object.is(v, -0) ? '-0' : String(v);
   return intern<ConstExpr>(`c:${type}:${lanes}:${text}`, { op: 'const', type, lanes, value: v });
 }
@@ -263,7 +285,7 @@ export function cast(type: ScalarType, a: Expr): Expr {
   return intern<CastExpr>(`k:${type}:${a.id}`, { op: 'cast', type, lanes: a.lanes, args: [a] });
 }
 
-export function bitcast(type: 'f32' | 'i32', a: Expr): Expr {
+export function bitcast(type: ScalarType, a: Expr): Expr {
   if (a.type === type) return a;
   return intern<BitcastExpr>(`r:${type}:${a.id}`, {
     op: 'bitcast',
@@ -273,16 +295,18 @@ export function bitcast(type: 'f32' | 'i32', a: Expr): Expr {
   });
 }
 
-export function splat(a: Expr): Expr {
-  if (a.lanes === 4) return a;
-  if (a.op === 'const') return constant(a.type, a.value, 4);
-  return intern<SplatExpr>(`p:${a.id}`, { op: 'splat', type: a.type, lanes: 4, args: [a] });
+export function splat(a: Expr, lanes: Lanes = 4): Expr {
+  if (a.lanes !== 1 || lanes === 1) return a;
+  if (a.op === 'const') return constant(a.type, a.bits ?? a.value, lanes);
+  return intern<SplatExpr>(`p:${lanes}:${a.id}`, { op: 'splat', type: a.type, lanes, args: [a] });
 }
 
-export function pack(a: Expr, b: Expr, c: Expr, d: Expr): Expr {
-  if (a === b && b === c && c === d) return splat(a);
-  const key = `g:${a.id}:${b.id}:${c.id}:${d.id}`;
-  return intern<PackExpr>(key, { op: 'pack', type: a.type, lanes: 4, args: [a, b, c, d] });
+export function pack(...args: readonly Expr[]): Expr {
+  const [a] = args;
+  const lanes = args.length as Lanes;
+  if (args.every((x) => x === a)) return splat(a, lanes);
+  const key = `g:${args.map((x) => x.id).join(':')}`;
+  return intern<PackExpr>(key, { op: 'pack', type: a.type, lanes, args });
 }
 
 export function extract(a: Expr, lane: 0 | 1 | 2 | 3): Expr {

@@ -19,7 +19,7 @@ export interface InterpretOptions {
   readonly onFail?: (code: number) => void;
 }
 
-/** A scalar (bool: 0 or 1), or the four lanes of a vector. */
+/** A scalar (bool: 0 or 1; i64: a bigint, see `arithmetic.ts`), or the lanes of a vector. */
 type Value = number | readonly number[];
 type Thunk = () => Value;
 type NumThunk = () => number;
@@ -28,9 +28,20 @@ type Action = () => void;
 
 /** Fills fresh scratch memory with what no program should read: a NaN, a huge number, `true`. */
 function makeArray(type: ScalarType, length: number): NumberBuffer {
-  if (type === 'f32') return new Float32Array(length).fill(Number.NaN);
-  if (type === 'i32') return new Int32Array(length).fill(0x7f000001);
-  return new Uint8Array(length).fill(1);
+  switch (type) {
+    case 'f32':
+      return new Float32Array(length).fill(Number.NaN);
+    case 'f64':
+      return new Float64Array(length).fill(Number.NaN);
+    case 'i32':
+      return new Int32Array(length).fill(0x7f000001);
+    case 'i64':
+      return new BigInt64Array(length).fill(0x7f00000000000001n) as unknown as NumberBuffer;
+    case 'bool':
+      return new Uint8Array(length).fill(1);
+    default:
+      return type satisfies never;
+  }
 }
 
 /** Where names live at run time; a block copies the scope it is in and adds to it. */
@@ -199,7 +210,7 @@ class Compiler {
     return () => {
       const a = this.arrays[slot]!;
       const i = place(a);
-      return [get(a[i]), get(a[i + 1]), get(a[i + 2]), get(a[i + 3])];
+      return Array.from({ length: e.lanes }, (_, lane) => get(a[i + lane]));
     };
   }
 
@@ -257,7 +268,8 @@ class Compiler {
   private node(e: Expr, args: readonly Thunk[], scope: Scope): Thunk {
     switch (e.op) {
       case 'const': {
-        const v: Value = e.lanes === 1 ? e.value : [e.value, e.value, e.value, e.value];
+        const one = (e.bits ?? e.value) as number;
+        const v: Value = e.lanes === 1 ? one : new Array<number>(e.lanes).fill(one);
         return () => v;
       }
       case 'dim': {
@@ -305,13 +317,11 @@ class Compiler {
       case 'splat': {
         const a = args[0] as NumThunk;
         return () => {
-          const v = a();
-          return [v, v, v, v];
+          return new Array<number>(e.lanes).fill(a());
         };
       }
       case 'pack': {
-        const [a, b, c, d] = args as readonly NumThunk[];
-        return () => [a(), b(), c(), d()];
+        return () => (args as readonly NumThunk[]).map((a) => a());
       }
       case 'extract': {
         const a = args[0] as VecThunk;
@@ -441,7 +451,7 @@ class Compiler {
       const a = this.arrays[slot]!;
       const v = value() as readonly number[];
       const i = place(a);
-      for (let lane = 0; lane < 4; lane++) a[i + lane] = v[lane];
+      for (let lane = 0; lane < lanes; lane++) a[i + lane] = v[lane];
     };
   }
 }
@@ -450,7 +460,7 @@ function lift1(f: (a: number) => number, a: Thunk, lanes: number): Thunk {
   if (lanes === 1) return () => f((a as NumThunk)());
   return () => {
     const x = (a as VecThunk)();
-    return [f(x[0]), f(x[1]), f(x[2]), f(x[3])];
+    return x.map((v) => f(v));
   };
 }
 
@@ -459,7 +469,7 @@ function lift2(f: (a: number, b: number) => number, a: Thunk, b: Thunk, lanes: n
   return () => {
     const x = (a as VecThunk)();
     const y = (b as VecThunk)();
-    return [f(x[0], y[0]), f(x[1], y[1]), f(x[2], y[2]), f(x[3], y[3])];
+    return x.map((v, i) => f(v, y[i]));
   };
 }
 

@@ -1,4 +1,4 @@
-// pow for f32 and for integers as expressions of primitives. The logarithm is computed in pairs of f32
+// pow for floats and for integers as expressions of primitives. The logarithm of an f32 is computed in pairs of f32
 // (a value and what its rounding lost), since its error is multiplied by up to 150 in the result.
 // Invariant: at most 2 ulp, and the special cases are those of C99 (Annex F.9.4.4).
 
@@ -17,6 +17,8 @@ import {
   unary,
 } from './expr.ts';
 import { exp2Sum, logParts } from './math-f32.ts';
+import { powPositive as powPositive64 } from './math-f64-pow.ts';
+import { isWideType } from './scalar.ts';
 
 /** The unevaluated sum of a number and a much smaller one. */
 interface Pair {
@@ -89,39 +91,50 @@ function log2(x: Expr): Pair {
   return { hi: all.hi, lo: add(all.lo, log.lo) };
 }
 
-/** `x ** y` as C's powf. */
-export function pow(x: Expr, y: Expr): Expr {
-  const a = unary('abs', x);
+/** `x ** y` of a positive finite x. */
+function powPositive(a: Expr, y: Expr): Expr {
   const log = log2(a);
   // Beyond 2^32 the result is 0, 1 or infinity anyway, and nothing overflows on the way.
   const limit = 2 ** 32;
-  const exponent = binary('max', binary('min', y, k(limit, x)), k(-limit, x));
+  const exponent = binary('max', binary('min', y, k(limit, y)), k(-limit, y));
   const p = product(exponent, log.hi);
-  const usual = exp2Sum(p.hi, add(p.lo, mul(exponent, log.lo)));
+  return exp2Sum(p.hi, add(p.lo, mul(exponent, log.lo)));
+}
+
+/** The words of floats: their type, the sign, and the bits of infinity. */
+const WORDS = {
+  f32: { type: 'i32', sign: -0x80000000, infinity: 0x7f800000 },
+  f64: { type: 'i64', sign: -(2n ** 63n), infinity: 0x7ff0000000000000n },
+} as const;
+
+/** `x ** y` of floats as C's pow. */
+export function pow(x: Expr, y: Expr): Expr {
+  const float = x.type as 'f32' | 'f64';
+  const words = WORDS[float];
+  const c = (value: number): Expr => constant(float, value, x.lanes);
+  const integer = (value: number | bigint): Expr => constant(words.type, value, x.lanes);
+  const bitsOf = (e: Expr): Expr => bitcast(words.type, e);
+  const a = unary('abs', x);
+  const usual = float === 'f32' ? powPositive(a, y) : powPositive64(a, y);
   // Signs, zeros, infinities and NaN are looked at only where there are any.
-  const [zero, one, inf] = [k(0, x), k(1, x), k(Infinity, x)];
-  const and = (c: Expr, d: Expr): Expr => binary('and', c, d);
-  const not = (c: Expr): Expr => unary('not', c);
+  const [zero, one, inf] = [c(0), c(1), c(Infinity)];
+  const and = (p: Expr, q: Expr): Expr => binary('and', p, q);
+  const not = (p: Expr): Expr => unary('not', p);
   // By the bits, as a GPU may take subnormal numbers for zeros.
-  const bits = bitcast('i32', x);
-  const integer = (value: number): Expr => constant('i32', value, x.lanes);
-  const normal = and(compare('gt', bits, integer(0)), compare('lt', bits, integer(0x7f800000)));
+  const bits = bitsOf(x);
+  const normal = and(compare('gt', bits, integer(0)), compare('lt', bits, integer(words.infinity)));
   const rare = not(and(normal, compare('eq', y, y)));
   const isZero = compare('eq', binary('shl', bits, integer(1)), integer(0));
   const extreme = binary('or', isZero, compare('eq', a, inf));
   const vanishes = binary('xor', isZero, compare('lt', y, zero));
   const size = select(extreme, select(vanishes, zero, inf), usual);
-  const half = mul(y, k(0.5, x));
+  const half = mul(y, c(0.5));
   const whole = compare('eq', unary('floor', y), y);
   // Not for an infinite y, which is its own half.
   const odd = and(whole, compare('ne', unary('floor', half), half));
-  const sign = select(
-    odd,
-    binary('and', bitcast('i32', x), constant('i32', -0x80000000, x.lanes)),
-    constant('i32', 0, x.lanes),
-  );
-  const signed = bitcast('f32', binary('xor', bitcast('i32', size), sign));
-  const nan = k(Number.NaN, x);
+  const sign = select(odd, binary('and', bits, integer(words.sign)), integer(0));
+  const signed = bitcast(float, binary('xor', bitsOf(size), sign));
+  const nan = c(Number.NaN);
   const finite = and(compare('lt', bits, integer(0)), not(extreme));
   const real = select(and(finite, not(whole)), nan, signed);
   const known = and(compare('eq', x, x), compare('eq', y, y));
@@ -130,13 +143,13 @@ export function pow(x: Expr, y: Expr): Expr {
   return select(binary('or', rare, compare('eq', y, zero)), special, usual, true);
 }
 
-/** `x ** y` of i32, wrapping around; a negative y gives the quotient 1 / x ** -y, which truncates. */
+/** `x ** y` of integers, wrapping around; a negative y gives the quotient 1 / x ** -y, which truncates. */
 export function powInt(x: Expr, y: Expr): Expr {
-  const c = (value: number): Expr => constant('i32', value, x.lanes);
+  const c = (value: number): Expr => constant(x.type, value, x.lanes);
   const is = (e: Expr, value: number): Expr => compare('eq', e, c(value));
   let power = x;
   let out = c(1);
-  for (let bit = 0; bit < 31; bit++) {
+  for (let bit = 0; bit < (isWideType(x.type) ? 63 : 31); bit++) {
     const taken = compare('ne', binary('and', y, c(2 ** bit)), c(0));
     out = select(taken, mul(out, power), out);
     power = mul(power, power);

@@ -2,13 +2,25 @@
 // that every backend computes the same bits from the same few instructions.
 // Invariant: the result holds no such call and uses no fused multiply-add.
 
-import { type BinaryExpr, compare, type Expr, type UnaryExpr, type UnaryOp } from './expr.ts';
+import {
+  type BinaryExpr,
+  compare,
+  type Expr,
+  type ScalarType,
+  type UnaryExpr,
+  type UnaryOp,
+} from './expr.ts';
 import type { Kernel, TiledKernel } from './ir.ts';
 import * as single from './math-f32.ts';
+import * as double from './math-f64.ts';
+import * as wave from './math-f64-wave.ts';
 import { pow, powInt } from './math-pow.ts';
 import { mapExpr, mapStmtExprs, mapStmts, rebuild } from './rewrite.ts';
+import { isFloatType } from './scalar.ts';
 
-const UNARY: { readonly [fn in UnaryOp]?: (x: Expr) => Expr } = {
+type Table = { readonly [fn in UnaryOp]?: (x: Expr) => Expr };
+
+const SINGLE: Table = {
   exp: single.exp,
   expm1: single.expm1,
   log: single.log,
@@ -20,22 +32,37 @@ const UNARY: { readonly [fn in UnaryOp]?: (x: Expr) => Expr } = {
   isnan: (x) => compare('ne', x, x),
 };
 
+const DOUBLE: Table = {
+  exp: double.exp,
+  expm1: double.expm1,
+  log: double.log,
+  log1p: double.log1p,
+  tanh: double.tanh,
+  erf: double.erf,
+  sin: wave.sin,
+  cos: wave.cos,
+  isnan: (x) => compare('ne', x, x),
+};
+
+/** The functions of one operand of each type that has any. */
+const UNARY: { readonly [type in ScalarType]?: Table } = { f32: SINGLE, f64: DOUBLE };
+
 /** A call of an elementary function, which takes many primitives. */
 export type ElementaryCall = UnaryExpr | BinaryExpr;
 
 /** Whether an expression is a call of an elementary function. */
 export function isElementary(e: Expr): e is ElementaryCall {
   if (e.op === 'binary') return e.fn === 'pow';
-  return e.op === 'unary' && e.type === 'f32' && e.fn in UNARY;
+  return e.op === 'unary' && e.type !== 'bool' && e.fn in (UNARY[e.type] ?? {});
 }
 
 /** What a call of an elementary function computes, in primitives of the operands given. */
 export function expandCall(e: ElementaryCall, [x, y]: readonly Expr[]): Expr | undefined {
   if (e.op === 'binary') {
     if (e.fn !== 'pow') return undefined;
-    return e.type === 'f32' ? pow(x, y) : powInt(x, y);
+    return isFloatType(e.type) ? pow(x, y) : powInt(x, y);
   }
-  return x.type === 'f32' ? UNARY[e.fn]?.(x) : undefined;
+  return UNARY[x.type]?.[e.fn]?.(x);
 }
 
 /**

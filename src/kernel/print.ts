@@ -29,12 +29,15 @@ const INFIX: { readonly [op in BinaryOp | CompareOp]?: string } = {
 /** Longer operands get a line of their own, which bounds the text of deep chains. */
 const LONG = 160;
 
-const laneText = (lanes: Lanes): string => (lanes === 4 ? 'x4' : '');
+const laneText = (lanes: Lanes): string => (lanes === 1 ? '' : `x${lanes}`);
+
+/** What follows the digits of a constant. */
+const SUFFIX = { f32: 'f', f64: 'd', i32: 'i', i64: 'l' } as const;
 
 function numberText(e: Expr & { op: 'const' }): string {
   if (e.type === 'bool') return (e.value ? 'true' : 'false') + laneText(e.lanes);
-  const text = Object.is(e.value, -0) ? '-0' : String(e.value);
-  return text + (e.type === 'f32' ? 'f' : 'i') + laneText(e.lanes);
+  const text = Object.is(e.value, -0) ? '-0' : String(e.bits ?? e.value);
+  return text + SUFFIX[e.type] + laneText(e.lanes);
 }
 
 /** The text of one node, given the texts of its operands. */

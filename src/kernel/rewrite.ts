@@ -39,11 +39,11 @@ export function rebuild(e: Expr, args: readonly Expr[]): Expr {
     case 'cast':
       return cast(e.type, args[0]);
     case 'bitcast':
-      return bitcast(e.type as 'f32' | 'i32', args[0]);
+      return bitcast(e.type, args[0]);
     case 'splat':
-      return splat(args[0]);
+      return splat(args[0], e.lanes);
     case 'pack':
-      return pack(args[0], args[1], args[2], args[3]);
+      return pack(...args);
     case 'extract':
       return extract(args[0], e.lane);
     case 'const':

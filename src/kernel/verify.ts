@@ -41,12 +41,13 @@ interface KernelRule {
 }
 
 const ROLES: readonly AxisRole[] = ['grid', 'lane', 'reduce', 'serial'];
-const NUMERIC: readonly ScalarType[] = ['f32', 'i32'];
-const FLOAT: readonly ScalarType[] = ['f32'];
-const INT: readonly ScalarType[] = ['i32'];
-const BITS: readonly ScalarType[] = ['i32', 'bool'];
+const FLOAT: readonly ScalarType[] = ['f32', 'f64'];
+const INT: readonly ScalarType[] = ['i32', 'i64'];
+const WORD: readonly ScalarType[] = ['i32'];
+const NUMERIC: readonly ScalarType[] = [...FLOAT, ...INT];
+const BITS: readonly ScalarType[] = [...INT, 'bool'];
 
-const shape = (type: ScalarType, lanes: Lanes): string => (lanes === 4 ? `${type}x4` : type);
+const shape = (type: ScalarType, lanes: Lanes): string => (lanes === 1 ? type : `${type}x${lanes}`);
 const shapeOf = (x: { type: ScalarType; lanes: Lanes }): string => shape(x.type, x.lanes);
 
 function expectShape(what: string, e: Expr, type: ScalarType, lanes: Lanes): string | undefined {
@@ -85,8 +86,9 @@ function operandTypes(e: Expr): readonly ScalarType[] | undefined {
       case 'shl':
       case 'shr':
       case 'shru':
-      case 'mulhiu':
         return INT;
+      case 'mulhiu':
+        return WORD;
       default:
         return NUMERIC;
     }
@@ -117,8 +119,9 @@ function resultProblem(e: Expr): string | undefined {
     case 'dim':
       return wrong('i32', 1);
     case 'splat':
+      return e.lanes === 1 ? 'splat to one lane' : wrong(args[0].type, e.lanes);
     case 'pack':
-      return wrong(args[0].type, 4);
+      return wrong(args[0].type, args.length as Lanes);
     case 'extract':
       return wrong(args[0].type, 1);
     case 'const':
@@ -174,9 +177,8 @@ const EXPR_RULES: readonly ExprRule[] = [
       if (e.op === 'splat' || e.op === 'pack') {
         return expectShape(`an operand of ${e.op}`, first, first.type, 1);
       }
-      return e.op === 'extract'
-        ? expectShape('the operand of extract', first, first.type, 4)
-        : undefined;
+      if (e.op !== 'extract') return undefined;
+      return e.lane < first.lanes ? undefined : `extract of lane ${e.lane} of ${shapeOf(first)}`;
     },
   },
   {
@@ -196,7 +198,7 @@ function combineProblem(c: Combine, scope: Scope): string | undefined {
   const local = scope.locals.get(c.variable);
   if (local?.kind !== 'var') return `combine of "${c.variable}", which is no variable here`;
   const logical = c.op === 'and' || c.op === 'or';
-  const fits = logical ? local.type !== 'f32' : local.type !== 'bool';
+  const fits = logical ? !FLOAT.includes(local.type) : local.type !== 'bool';
   return fits ? undefined : `combine ${c.op} of "${c.variable}" of ${local.type}`;
 }
 

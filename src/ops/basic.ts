@@ -1,6 +1,6 @@
 // Ops that compute nothing: identity, grouping, gradient stops; and conversion between dtypes.
 
-import { type DType, isDType, isFloat } from '../core/dtype.ts';
+import { type DType, dtypeInfo, dtypeNames, isDType, isFloat } from '../core/dtype.ts';
 import { DTypeError } from '../core/error.ts';
 import { getDefaultGraph } from '../graph/graph.ts';
 import { defineOp } from '../graph/op.ts';
@@ -50,7 +50,7 @@ export const noOpOp = defineOp({
 
 const INT_LIMIT = 2147483648;
 
-/** float to int32 as all backends do it: truncated, saturated, NaN gives 0. */
+/** A float to int32 as all backends do it: truncated, saturated, NaN gives 0. */
 export function truncateToInt(x: number): number {
   if (Number.isNaN(x)) return 0;
   return Math.max(-INT_LIMIT, Math.min(INT_LIMIT - 1, Math.trunc(x)));
@@ -60,8 +60,8 @@ export const castOp = defineOp<{ readonly dtype: DType }>({
   name: 'cast',
   nodeName: 'Cast',
   doc:
-    'Converts by value. float32 to int32 truncates toward zero, saturates, and gives 0 for NaN; ' +
-    'anything to bool is `!= 0`; bool to numbers is 0 or 1.',
+    'Converts by value. Floats round to the nearest, of two the even one; a float to int32 truncates ' +
+    'toward zero, saturates, and gives 0 for NaN; anything to bool is `!= 0`; bool to numbers is 0 or 1.',
   inputs: ['x'],
   attrs: { dtype: 'the new element type' },
   infer: ({ types: [x], values, attrs }) => ({
@@ -80,8 +80,7 @@ export const castOp = defineOp<{ readonly dtype: DType }>({
   ],
   form: {
     kind: 'scalar',
-    scalar: ([x], { dtype }) =>
-      castExpr(dtype === 'float32' ? 'f32' : dtype === 'int32' ? 'i32' : 'bool', x),
+    scalar: ([x], { dtype }) => castExpr(dtypeInfo(dtype).scalar, x),
   },
 });
 
@@ -117,7 +116,7 @@ export function cast<D extends DType>(x: TensorLike, dtype: D, options?: OpOptio
   if (!isDType(dtype)) {
     throw new DTypeError(
       'dtype/unknown',
-      `cast: "${dtype}" is no dtype. Use float32, int32 or bool.`,
+      `cast: "${dtype}" is no dtype. Use one of ${dtypeNames()}.`,
     );
   }
   if (x instanceof Tensor && x.dtype === dtype) return x as Tensor<D>;

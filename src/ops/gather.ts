@@ -14,7 +14,7 @@ import {
   type Sym,
   symDim,
 } from '../core/dim.ts';
-import { type DType, isFloat } from '../core/dtype.ts';
+import { type DType, dtypeInfo, isFloat } from '../core/dtype.ts';
 import { DTypeError, ValueError } from '../core/error.ts';
 import { sizeOf } from '../core/ndarray.ts';
 import { resolveAxis, rowMajorStrides } from '../core/type.ts';
@@ -176,7 +176,7 @@ export const scatterSumOp = defineOp<{ readonly axis: number }>({
       sums[linear([...index.slice(0, axis), j, ...index.slice(axis + r)], out)] += x.data[i];
     });
     const data = ctx.alloc(x.dtype, sums.length);
-    for (let i = 0; i < sums.length; i++) data[i] = x.dtype === 'int32' ? sums[i] | 0 : sums[i];
+    for (let i = 0; i < sums.length; i++) data[i] = isFloat(x.dtype) ? sums[i] : sums[i] | 0;
     return [{ dtype: x.dtype, shape: out, data }];
   },
   gradient: ({ inputs: [, indices], grad, attrs }) => [
@@ -189,7 +189,7 @@ export const scatterSumOp = defineOp<{ readonly axis: number }>({
     reduce: (ctx) => {
       const [x, indices] = ctx.inputs;
       const axis = resolveAxis(ctx.attrs.axis, ctx.output.shape.length);
-      const type = x.dtype === 'float32' ? 'f32' : 'i32';
+      const type = dtypeInfo(x.dtype).scalar;
       const zero = constant(type, 0);
       return {
         extents: indices.shape,
@@ -253,7 +253,7 @@ export const oneHotOp = defineOp<OneHotAttrs>({
     at: (ctx, index) => {
       const { attrs } = ctx;
       const at = resolveAxis(attrs.axis, index.length);
-      const type = attrs.dtype === 'float32' ? 'f32' : attrs.dtype === 'int32' ? 'i32' : 'bool';
+      const type = dtypeInfo(attrs.dtype).scalar;
       const here = compare(
         'eq',
         ctx.read(

@@ -1,7 +1,7 @@
 // Calls of JavaScript functions from a graph. They end a segment: the device waits for the host.
 
 import { collectSyms, dimOf, type Sym } from '../core/dim.ts';
-import { type DType, isDType } from '../core/dtype.ts';
+import { type DType, dtypeNames, isDType } from '../core/dtype.ts';
 import { DTypeError, ValueError } from '../core/error.ts';
 import type { NDArray } from '../core/ndarray.ts';
 import { type TensorType, tensorType } from '../core/type.ts';
@@ -45,7 +45,7 @@ export function hostCall(
     if (!isDType(dtype))
       throw new DTypeError(
         'dtype/unknown',
-        `hostCall: "${dtype}" is no dtype. Use float32, int32 or bool.`,
+        `hostCall: "${dtype}" is no dtype. Use one of ${dtypeNames()}.`,
       );
     if (
       !Array.isArray(shape) ||

@@ -1,7 +1,7 @@
 // Where values come from: constants, placeholders, and the parameters of functions.
 
 import { type Dim, dimOf } from '../core/dim.ts';
-import { type DType, isDType } from '../core/dtype.ts';
+import { type DType, isDType, type TypedArray } from '../core/dtype.ts';
 import { DTypeError, ShapeError, ValueError } from '../core/error.ts';
 import { shapeToString, type TensorType } from '../core/type.ts';
 import { getDefaultGraph } from '../graph/graph.ts';
@@ -93,7 +93,7 @@ export const paramOp = defineOp<{ readonly index: number }>({
 type ConstAttrs = {
   readonly dtype: DType;
   readonly shape: readonly number[];
-  readonly data: Float32Array | Int32Array | Uint8Array;
+  readonly data: TypedArray;
 };
 
 export const constOp = defineOp<ConstAttrs>({

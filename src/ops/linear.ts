@@ -1,6 +1,7 @@
 // Contractions: dotGeneral, the one primitive, and matmul with its broadcasting and transposes.
 
 import { addDim, type Dim, subDim } from '../core/dim.ts';
+import { dtypeInfo, isFloat } from '../core/dtype.ts';
 import { ShapeError } from '../core/error.ts';
 import { type HostTensor, sizeOf } from '../core/ndarray.ts';
 import { shapeEquals, shapeToString } from '../core/type.ts';
@@ -110,7 +111,7 @@ export const dotGeneralOp = defineOp<DotAxes>({
       for (let r = 0; r < turns; r++) {
         const u = x.data[xAt + xSteps[r]];
         const v = y.data[yAt + ySteps[r]];
-        sum = x.dtype === 'int32' ? (sum + Math.imul(u, v)) | 0 : sum + u * v;
+        sum = isFloat(x.dtype) ? sum + u * v : (sum + Math.imul(u, v)) | 0;
       }
       data[i] = sum;
     });
@@ -126,7 +127,7 @@ export const dotGeneralOp = defineOp<DotAxes>({
     contraction: true,
     reduce: (ctx) => {
       const [x, y] = ctx.inputs;
-      const type = x.dtype === 'float32' ? 'f32' : 'i32';
+      const type = dtypeInfo(x.dtype).scalar;
       return {
         extents: ctx.attrs.lhsContract.map((a) => x.shape[a]),
         accumulators: [{ type, init: k.constant(type, 0), op: 'add' }],

@@ -11,11 +11,12 @@ import {
   mulDim,
   subDim,
 } from '../core/dim.ts';
-import type { DTypeKind } from '../core/dtype.ts';
+import { type DTypeKind, isFloat } from '../core/dtype.ts';
 import { defineOp, type GradientContext, type OpRecord } from '../graph/op.ts';
 import type { Tensor } from '../graph/tensor.ts';
 import type { Expr } from '../kernel/expr.ts';
 import * as k from '../kernel/expr.ts';
+import { isFloatType } from '../kernel/scalar.ts';
 import { greater, greaterEqual, lessEqual, select } from './compare.ts';
 import { applyBinary, applyUnary, type OpOptions, type TensorLike } from './convert.ts';
 import { broadcastShapes, mapHost, mapValues, needKind, sameDType } from './rules.ts';
@@ -61,7 +62,7 @@ export function elementwise(arity: 1 | 2, op: Elementwise): OpRecord {
     },
     reference: (ctx, xs) => {
       const { dtype } = xs[0];
-      return [mapHost(ctx, dtype, xs, (dtype === 'int32' ? op.int : op.float) as () => number)];
+      return [mapHost(ctx, dtype, xs, (isFloat(dtype) ? op.float : op.int) as () => number)];
     },
     gradient: op.gradient,
     form: { kind: 'scalar', scalar: (args) => op.scalar(...args) },
@@ -84,19 +85,19 @@ function floorInt(a: number, b: number): number {
 }
 
 function floorDivExpr(a: Expr, b: Expr): Expr {
-  if (a.type === 'f32') return k.unary('floor', k.div(a, b));
+  if (isFloatType(a.type)) return k.unary('floor', k.div(a, b));
   const q = k.div(a, b);
-  const zero = k.constant('i32', 0, a.lanes);
+  const zero = k.constant(a.type, 0, a.lanes);
   const inexact = k.compare('ne', k.binary('rem', a, b), zero);
   const signs = k.compare('lt', k.binary('xor', a, b), zero);
   const down = k.binary('and', inexact, signs);
-  return k.select(down, k.sub(q, k.constant('i32', 1, a.lanes)), q);
+  return k.select(down, k.sub(q, k.constant(a.type, 1, a.lanes)), q);
 }
 
 function floorModExpr(a: Expr, b: Expr): Expr {
   return k.select(
     k.compare('eq', b, k.constant(b.type, 0, b.lanes)),
-    k.constant(a.type, a.type === 'f32' ? Number.NaN : 0, a.lanes),
+    k.constant(a.type, isFloatType(a.type) ? Number.NaN : 0, a.lanes),
     k.sub(a, k.mul(floorDivExpr(a, b), b)),
   );
 }
@@ -156,7 +157,7 @@ export const divOp = elementwise(2, {
   name: 'div',
   nodeName: 'Div',
   doc:
-    'x / y, broadcasting. float32 as IEEE has it; int32 truncates toward zero, gives 0 for a ' +
+    'x / y, broadcasting. floats as IEEE has it; int32 truncates toward zero, gives 0 for a ' +
     'division by zero and -2^31 for -2^31 / -1.',
   kinds: NUMBERS,
   float: (x, y) => x / y,
@@ -187,7 +188,7 @@ export const floorDivOp = elementwise(2, {
 export const modOp = elementwise(2, {
   name: 'mod',
   nodeName: 'FloorMod',
-  doc: 'x - y * floorDiv(x, y), broadcasting; int32 by zero is 0, float32 by zero is NaN.',
+  doc: 'x - y * floorDiv(x, y), broadcasting; int32 by zero is 0, a float by zero is NaN.',
   kinds: NUMBERS,
   float: (x, y) => (y === 0 ? Number.NaN : x - y * Math.floor(x / y)),
   int: (x, y) => (y === 0 ? 0 : (x - Math.imul(y, floorInt(x, y))) | 0),

@@ -1,6 +1,7 @@
 // Pooling: the maximum or the mean of each window. The maximum's gradient goes to the first of the
 // largest elements in row-major order; the mean counts real elements only, no padding.
 
+import { lowest } from '../core/dtype.ts';
 import { ShapeError, ValueError } from '../core/error.ts';
 import { shapeToString } from '../core/type.ts';
 import { getDefaultGraph } from '../graph/graph.ts';
@@ -140,20 +141,15 @@ class Pool {
     const [input, count, before] = [this.input[i], this.counts[i], this.before[i]];
     if (before === 0 && this.after[i] === 0) return n;
     if (typeof input === 'number' && typeof count === 'number' && typeof before === 'number') {
-      const real = Float32Array.from({ length: count }, (_, o) => {
+      const real = Array.from({ length: count }, (_, o) => {
         const start = o * stride - before;
         return Math.min(start + n, input) - Math.max(start, 0);
       });
-      return constantOf(real, 'float32');
+      return constantOf(real, this.x.dtype);
     }
     const start = sub(mul(range(count), stride), before);
     return cast(sub(minimum(add(start, n), input), maximum(start, 0)), this.x.dtype);
   }
-}
-
-/** What padding is for a maximum: below everything. */
-function lowest(x: Tensor): number {
-  return x.dtype === 'int32' ? -2147483648 : Number.NEGATIVE_INFINITY;
 }
 
 export const maxPoolOp = defineOp<PoolAttrs>({
@@ -171,7 +167,7 @@ export const maxPoolOp = defineOp<PoolAttrs>({
     const { at } = pool.windowAttrs;
     const rank = attrs.sizes.length;
     // The window as one axis, for a row-major position within it.
-    const all = pool.windows(lowest(x));
+    const all = pool.windows(lowest(x.dtype));
     const kept = Array.from({ length: rank + 2 }, (_, a) => (a < at ? a : a + rank));
     const sizes: Size[] = sizesAt(all, kept);
     sizes.splice(
@@ -186,7 +182,7 @@ export const maxPoolOp = defineOp<PoolAttrs>({
     kind: 'expand',
     expand: ([x], attrs) => {
       const pool = new Pool(x, attrs);
-      return [reduceMax(pool.windows(lowest(x)), { axis: pool.kAxes })];
+      return [reduceMax(pool.windows(lowest(x.dtype)), { axis: pool.kAxes })];
     },
   },
 });

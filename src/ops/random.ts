@@ -4,7 +4,7 @@
 
 import type { Dim } from '../core/dim.ts';
 import { floorDiv as floorDivDim, modDim } from '../core/dim.ts';
-import type { DType } from '../core/dtype.ts';
+import { type DType, dtypeNames, isFloat } from '../core/dtype.ts';
 import { DTypeError, ValueError } from '../core/error.ts';
 import { sizeOf } from '../core/ndarray.ts';
 import { linearIndex } from '../core/type.ts';
@@ -13,6 +13,7 @@ import { defineOp } from '../graph/op.ts';
 import type { Tensor } from '../graph/tensor.ts';
 import type { Expr } from '../kernel/expr.ts';
 import * as k from '../kernel/expr.ts';
+import { cast } from './basic.ts';
 import { apply, type OpOptions } from './convert.ts';
 import { add, cos, log, mul, sqrt } from './math.ts';
 import { mapHost, needKind } from './rules.ts';
@@ -187,7 +188,7 @@ function bits(graph: Graph, shape: Tensor, seed: number | undefined, stream: num
 }
 
 /**
- * Uniform random numbers in [minval, maxval): float32 by default, or int32. The draws of a run differ
+ * Uniform random numbers in [minval, maxval): float32 by default, another float, or int32. The draws of a run differ
  * from those of the next, and repeat for equal seeds.
  */
 export function randomUniform(
@@ -216,34 +217,46 @@ export function randomUniform(
       }
       return apply('boundedInt', [raw], { low: minval, high: maxval });
     }
-    if (dtype !== 'float32') {
+    if (!isFloat(dtype)) {
       throw new DTypeError(
         'dtype/unsupported',
-        `randomUniform: no ${dtype} draws. Use float32 or int32.`,
+        `randomUniform: no ${dtype} draws. Use int32, or one of ${dtypeNames(['float'])}.`,
       );
     }
-    const unit = apply('unitFloat', [raw], {});
+    const more = dtype === 'float64' ? bits(graph, shapeTensor(shape), seed, 1) : undefined;
+    const unit = unitOf(raw, more, dtype);
     const scaled = maxval - minval === 1 ? unit : mul(unit, maxval - minval);
     return minval === 0 ? scaled : add(scaled, minval);
   });
 }
 
-/** Normal random numbers, by the Box-Muller transform. */
+/** A draw from [0, 1): 24 bits of a word, and in wider floats 24 of another below them. */
+function unitOf(high: Tensor, low: Tensor | undefined, dtype: DType): Tensor {
+  const unit = cast(apply('unitFloat', [high], {}), dtype);
+  if (!low) return unit;
+  return add(unit, mul(cast(apply('unitFloat', [low], {}), dtype), 2 ** -24));
+}
+
+/** Normal random numbers, by the Box-Muller transform; float32 by default. */
 export function randomNormal(
   shape: ShapeLike,
-  options: RandomOptions & { readonly mean?: number; readonly stddev?: number } = {},
+  options: RandomOptions & {
+    readonly mean?: number;
+    readonly stddev?: number;
+    readonly dtype?: DType;
+  } = {},
 ): Tensor {
-  const { mean = 0, stddev = 1, seed } = options;
+  const { mean = 0, stddev = 1, dtype = 'float32', seed } = options;
   const graph = getDefaultGraph();
   return graph.nameScope(options.name ?? 'random_normal', () => {
     const to = shapeTensor(shape);
     const own = seed ?? graph.nextOpSeed();
     const given = seed !== undefined || graph.seed !== null;
-    const [a, b] = given
-      ? [bits(graph, to, own, 0), bits(graph, to, own, 1)]
-      : [bits(graph, to, undefined, 0), bits(graph, to, undefined, 1)];
-    const u = apply('unitFloat', [a], {});
-    const v = apply('unitFloat', [b], {});
+    const draw = (stream: number): Tensor => bits(graph, to, given ? own : undefined, stream);
+    const [a, b] = [draw(0), draw(1)];
+    const wide = dtype === 'float64';
+    const u = unitOf(a, wide ? draw(2) : undefined, dtype);
+    const v = unitOf(b, wide ? draw(3) : undefined, dtype);
     // 1 - u lies in (0, 1]: its logarithm is finite.
     const radius = sqrt(mul(log(add(mul(u, -1), 1)), -2));
     const z = mul(radius, cos(mul(v, 2 * Math.PI)));

@@ -1,7 +1,7 @@
 // Reductions over axes. One record each, made from its accumulator; the mean is a sum and a division.
 
 import { type Dim, prodDims, sumDims } from '../core/dim.ts';
-import type { DType, DTypeKind } from '../core/dtype.ts';
+import { type DType, type DTypeKind, dtypeInfo, highest, isFloat, lowest } from '../core/dtype.ts';
 import { ShapeError } from '../core/error.ts';
 import { type HostTensor, sizeOf } from '../core/ndarray.ts';
 import { resolveAxes, resolveAxis } from '../core/type.ts';
@@ -15,7 +15,7 @@ import {
   type ReferenceContext,
 } from '../graph/op.ts';
 import type { Tensor } from '../graph/tensor.ts';
-import type { Expr, ScalarType } from '../kernel/expr.ts';
+import type { Expr } from '../kernel/expr.ts';
 import * as k from '../kernel/expr.ts';
 import { cast } from './basic.ts';
 import { equal, select } from './compare.ts';
@@ -43,8 +43,6 @@ export interface ReduceOptions extends OpOptions {
   readonly keepDims?: boolean;
 }
 
-const SCALAR: Readonly<Record<DType, ScalarType>> = { float32: 'f32', int32: 'i32', bool: 'bool' };
-
 function outShape<T extends Dim>(shape: readonly T[], attrs: ReduceAttrs): (T | 1)[] {
   const axes = resolveAxes(attrs.axes, shape.length);
   if (attrs.keepDims) return shape.map((d, i) => (axes.includes(i) ? 1 : d));
@@ -57,7 +55,7 @@ interface Reduction {
   readonly doc: string;
   readonly kinds: readonly DTypeKind[];
   readonly op: 'add' | 'mul' | 'max' | 'min' | 'and' | 'or';
-  readonly init: Readonly<Record<DType, number>>;
+  readonly init: (dtype: DType) => number;
   readonly step: (acc: number, x: number, dtype: DType) => number;
   readonly value?: (dims: readonly Dim[]) => Dim;
   readonly gradient: (ctx: GradientContext<ReduceAttrs>) => readonly (Tensor | null)[];
@@ -79,16 +77,17 @@ function reduction(op: Reduction): OpRecord<ReduceAttrs> {
       return { types: [{ dtype: x.dtype, shape }], values: [all] };
     },
     reference: (ctx, [x], attrs) => [
-      reduceHost(ctx, x, attrs, op.init[x.dtype], (a, v) => op.step(a, v, x.dtype)),
+      reduceHost(ctx, x, attrs, op.init(x.dtype), (a, v) => op.step(a, v, x.dtype)),
     ],
     gradient: op.gradient,
     form: {
       kind: 'reduce',
       reduce: (ctx) => {
-        const type = SCALAR[ctx.inputs[0].dtype];
+        const { dtype } = ctx.inputs[0];
+        const type = dtypeInfo(dtype).scalar;
         return {
           ...axesOf(ctx),
-          accumulators: [{ type, init: k.constant(type, op.init[ctx.inputs[0].dtype]), op: op.op }],
+          accumulators: [{ type, init: k.constant(type, op.init(dtype)), op: op.op }],
           values: (out, red) => [ctx.read(0, joinIndex(ctx, out, red))],
         };
       },
@@ -159,7 +158,7 @@ function extremeGradient({
   return [mul(hit, div(restore(x, grad, attrs), count))];
 }
 
-const all = (v: number): Record<DType, number> => ({ float32: v, int32: v, bool: v });
+const all = (v: number) => (): number => v;
 
 export const sumOp = reduction({
   name: 'sum',
@@ -168,7 +167,7 @@ export const sumOp = reduction({
   kinds: ['float', 'int'],
   op: 'add',
   init: all(0),
-  step: (a, x, dtype) => (dtype === 'int32' ? (a + x) | 0 : a + x),
+  step: (a, x, dtype) => (isFloat(dtype) ? a + x : (a + x) | 0),
   value: sumDims,
   gradient: ({ inputs: [x], grad, attrs }) => [broadcastTo(restore(x, grad, attrs), shapeOf(x))],
 });
@@ -180,7 +179,7 @@ export const prodOp = reduction({
   kinds: ['float', 'int'],
   op: 'mul',
   init: all(1),
-  step: (a, x, dtype) => (dtype === 'int32' ? Math.imul(a, x) : a * x),
+  step: (a, x, dtype) => (isFloat(dtype) ? a * x : Math.imul(a, x)),
   value: prodDims,
   gradient: ({ inputs: [x], grad, attrs }) => [
     mul(restore(x, grad, attrs), othersProduct(x, attrs)),
@@ -212,7 +211,7 @@ export const maxOp = reduction({
   doc: 'The maximum over axes; NaN if any is; -Infinity (the smallest int32) over nothing.',
   kinds: ['float', 'int'],
   op: 'max',
-  init: { float32: Number.NEGATIVE_INFINITY, int32: -2147483648, bool: 0 },
+  init: lowest,
   step: (a, x) => Math.max(a, x),
   gradient: extremeGradient,
 });
@@ -223,7 +222,7 @@ export const minOp = reduction({
   doc: 'The minimum over axes; NaN if any is; Infinity (the largest int32) over nothing.',
   kinds: ['float', 'int'],
   op: 'min',
-  init: { float32: Number.POSITIVE_INFINITY, int32: 2147483647, bool: 1 },
+  init: highest,
   step: (a, x) => Math.min(a, x),
   gradient: extremeGradient,
 });
@@ -328,9 +327,8 @@ function argOp(
 function argSpec(ctx: IndexContext<ArgAttrs>, better: 'gt' | 'lt') {
   const [x] = ctx.inputs;
   const axis = resolveAxis(ctx.attrs.axis, x.shape.length);
-  const type = SCALAR[x.dtype];
-  const worst = type === 'i32' ? 2147483647 : Number.POSITIVE_INFINITY;
-  const init = better === 'lt' ? worst : type === 'i32' ? -2147483648 : Number.NEGATIVE_INFINITY;
+  const type = dtypeInfo(x.dtype).scalar;
+  const init = better === 'lt' ? highest(x.dtype) : lowest(x.dtype);
   return {
     extents: [x.shape[axis]],
     accumulators: [
@@ -343,7 +341,7 @@ function argSpec(ctx: IndexContext<ArgAttrs>, better: 'gt' | 'lt') {
     ],
     step: ([best, at]: readonly Expr[], [value, j]: readonly Expr[]) => {
       let wins: Expr = k.compare(better, value, best);
-      if (type === 'f32') {
+      if (isFloat(x.dtype)) {
         const fresh = k.binary('and', k.compare('ne', value, value), k.compare('eq', best, best));
         wins = k.binary('or', wins, fresh);
       }

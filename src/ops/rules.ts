@@ -2,7 +2,7 @@
 // and the symbolic evaluation of small integer tensors that hold sizes.
 
 import { type Dim, prodDims } from '../core/dim.ts';
-import { type DType, type DTypeKind, dtypeInfo } from '../core/dtype.ts';
+import { DTYPES, type DType, type DTypeKind, dtypeInfo } from '../core/dtype.ts';
 import { DTypeError, ShapeError } from '../core/error.ts';
 import { type HostTensor, sizeOf } from '../core/ndarray.ts';
 import { type Dims, shapeToString } from '../core/type.ts';
@@ -28,9 +28,7 @@ export function sameDType(types: readonly KnownType[], first = 0): DType {
 /** Demands that a dtype be of one of some kinds. */
 export function needKind(dtype: DType, kinds: readonly DTypeKind[]): void {
   if (kinds.includes(dtypeInfo(dtype).kind)) return;
-  const names = (['float32', 'int32', 'bool'] as const).filter((d) =>
-    kinds.includes(dtypeInfo(d).kind),
-  );
+  const names = DTYPES.filter((d) => kinds.includes(dtypeInfo(d).kind));
   throw new DTypeError(
     'dtype/unsupported',
     `${dtype} is not among the dtypes ${names.join(', ')}. Cast the operand first: cast(x, '${names[0]}').`,

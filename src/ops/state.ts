@@ -1,7 +1,7 @@
 // Variables: state that outlives runs. Resource semantics: using one makes a read under the control
 // dependencies in force; a read not ordered after a write sees the value from before the run.
 
-import type { DType } from '../core/dtype.ts';
+import { type DType, isFloat } from '../core/dtype.ts';
 import { DTypeError, GraphError, StateError, ValueError } from '../core/error.ts';
 import { shapeToString } from '../core/type.ts';
 import { type Graph, getDefaultGraph } from '../graph/graph.ts';
@@ -119,7 +119,7 @@ export class Variable<D extends DType = DType> {
     this.graph = graph;
     this.dtype = value.dtype as D;
     this.shape = shape as readonly number[];
-    this.trainable = options.trainable ?? value.dtype === 'float32';
+    this.trainable = options.trainable ?? isFloat(value.dtype);
     this.initial = value;
     const name = graph.uniqueName(graph.scopedName(options.name ?? 'Variable'), options.name);
     this.name = name;

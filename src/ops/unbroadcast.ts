@@ -2,6 +2,7 @@
 // Which axes those are may be known only when sizes are; the op is a reduction whose extents say it.
 
 import { addDim, type Dim, dimEquals, mulDim, ne1Dim, subDim } from '../core/dim.ts';
+import { dtypeInfo, isFloat } from '../core/dtype.ts';
 import { shapeEquals } from '../core/type.ts';
 import { getDefaultGraph } from '../graph/graph.ts';
 import { defineOp } from '../graph/op.ts';
@@ -36,7 +37,7 @@ export const unbroadcastOp = defineOp({
     const sums = new Float64Array(data.length);
     const at = broadcastIndices(shape, x.shape);
     for (let i = 0; i < x.data.length; i++) sums[at[i]] += x.data[i];
-    for (let i = 0; i < data.length; i++) data[i] = x.dtype === 'int32' ? sums[i] | 0 : sums[i];
+    for (let i = 0; i < data.length; i++) data[i] = isFloat(x.dtype) ? sums[i] : sums[i] | 0;
     return [{ dtype: x.dtype, shape, data }];
   },
   gradient: ({ inputs: [x], grad }) => [broadcastTo(grad, shapeOf(x)), null],
@@ -47,7 +48,7 @@ export const unbroadcastOp = defineOp({
       // Axes that are never summed get no loop.
       const extents = x.shape.map((d, i) => (i < lead ? d : extentOf(d, output.shape[i - lead])));
       const looped = extents.flatMap((e, i) => (e === 1 && i >= lead ? [] : [i]));
-      const type = x.dtype === 'float32' ? 'f32' : 'i32';
+      const type = dtypeInfo(x.dtype).scalar;
       return {
         extents: looped.map((i) => extents[i]),
         accumulators: [{ type, init: k.constant(type, 0), op: 'add' }],

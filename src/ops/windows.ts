@@ -4,6 +4,7 @@
 // its axis and takes every `dilation`-th.
 
 import { addDim, type Dim, floorDiv, isNonNegative, modDim, mulDim, subDim } from '../core/dim.ts';
+import { dtypeInfo } from '../core/dtype.ts';
 import { DTypeError, ShapeError } from '../core/error.ts';
 import { sizeOf } from '../core/ndarray.ts';
 import type { Dims } from '../core/type.ts';
@@ -209,7 +210,7 @@ function overlapSpec(
   value: (base: readonly Dim[], within: readonly Dim[]) => k.Expr,
 ) {
   const { axes, strides, dilations } = ctx.attrs;
-  const type = ctx.output.dtype === 'float32' ? 'f32' : 'i32';
+  const type = dtypeInfo(ctx.output.dtype).scalar;
   const zero = k.constant(type, 0);
   return {
     extents: axes.map((_, i) => readerTurns(sizes[i], strides[i], dilations[i])),

@@ -3,15 +3,13 @@
 // expressions made on the way are dropped.
 
 import { type Dim, dimEquals, dimOf, mulDim, ne1Dim } from '../core/dim.ts';
+import { dtypeInfo } from '../core/dtype.ts';
 import { InternalError } from '../core/error.ts';
 import type { Dims } from '../core/type.ts';
 import type { Func, Node, Ref } from '../graph/func.ts';
 import { type IndexContext, type KnownType, opRecord, type ReduceSpec } from '../graph/op.ts';
 import { type Expr, letRef, type ScalarType } from '../kernel/expr.ts';
 import { RUN_SYM } from './types.ts';
-
-/** The kernel type that holds elements of a dtype. */
-export const SCALAR_TYPE = { float32: 'f32', int32: 'i32', bool: 'bool' } as const;
 
 /** The type of a node's output, whose rank inference has settled. */
 export function knownType(func: Func, ref: Ref): KnownType {
@@ -24,7 +22,7 @@ export function knownType(func: Func, ref: Ref): KnownType {
 }
 
 export function scalarTypeOf(func: Func, ref: Ref): ScalarType {
-  return SCALAR_TYPE[func.nodes[ref.node].types[ref.port].dtype];
+  return dtypeInfo(func.nodes[ref.node].types[ref.port].dtype).scalar;
 }
 
 /** The index into a broadcast input for an index of the output. */

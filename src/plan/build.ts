@@ -3,7 +3,7 @@
 // become known. The function must have gone through the passes: known ranks, no composites.
 
 import { asSym, boundOf, collectSyms, type Dim, makeSym, prodDims, type Sym } from '../core/dim.ts';
-import type { DType } from '../core/dtype.ts';
+import type { DType, TypedArray } from '../core/dtype.ts';
 import { invariant } from '../core/error.ts';
 import type { Func, Node } from '../graph/func.ts';
 import type { Kernel } from '../kernel/ir.ts';
@@ -171,7 +171,7 @@ class Planner {
     let id = this.constants.get(data);
     if (id === undefined) {
       const type = node.types[0];
-      const array = data as Float32Array | Int32Array | Uint8Array;
+      const array = data as TypedArray;
       id = this.allocate('const', type.dtype, array.length, node.name);
       this.buffers[id] = { ...this.buffers[id], data: array };
       this.constants.set(data, id);

@@ -2,13 +2,13 @@
 // write by hand, renamed to local names like all others.
 
 import { asSym, type Dim, makeSym, type Sym, substituteDim, symDim } from '../core/dim.ts';
-import type { DType } from '../core/dtype.ts';
+import { type DType, dtypeInfo } from '../core/dtype.ts';
 import { InternalError } from '../core/error.ts';
 import type { Func, Node } from '../graph/func.ts';
 import { type KnownType, opRecord } from '../graph/op.ts';
 import { dimValue, load } from '../kernel/expr.ts';
 import type { Kernel } from '../kernel/ir.ts';
-import { knownType, SCALAR_TYPE } from './access.ts';
+import { knownType } from './access.ts';
 
 interface Direct {
   readonly kernel: Kernel;
@@ -20,7 +20,7 @@ const CHECK_SYM = '$check';
 
 /** Copies a number of elements from its first buffer to its second. */
 export function copyKernel(dtype: DType, size: Dim): Direct {
-  const type = SCALAR_TYPE[dtype];
+  const type = dtypeInfo(dtype).scalar;
   const n = typeof size === 'number' ? undefined : makeSym('d0');
   const extent: Dim = n ? symDim(n) : size;
   const axis = makeSym('i0', 'i0', { extent });

@@ -2,7 +2,7 @@
 // sizes as dims, and the symbols that a run binds. Plain data, without sizes of any one run.
 
 import type { Dim, Sym } from '../core/dim.ts';
-import type { DType } from '../core/dtype.ts';
+import type { DType, TypedArray } from '../core/dtype.ts';
 import type { TensorType } from '../core/type.ts';
 import type { Constraint, Func } from '../graph/func.ts';
 import type { Kernel } from '../kernel/ir.ts';
@@ -24,7 +24,7 @@ export interface PlanBuffer {
   /** `variable`: its name. */
   readonly variable?: string;
   /** `const`: its contents. */
-  readonly data?: Float32Array | Int32Array | Uint8Array;
+  readonly data?: TypedArray;
   /** `arena`: first and last position in which the contents matter (inclusive). */
   readonly live: readonly [number, number];
   /** What it holds, for people: the name of a node. */

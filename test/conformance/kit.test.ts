@@ -10,7 +10,7 @@ import {
   type TestContext,
 } from '../../src/conformance/index.ts';
 import { runConformance } from '../../src/conformance/run.ts';
-import type { TypedArray } from '../../src/core/dtype.ts';
+import { dtypeInfo, type TypedArray } from '../../src/core/dtype.ts';
 import { UnsupportedError } from '../../src/index.ts';
 import { interpretKernel } from '../../src/kernel/interpret.ts';
 import type { Kernel } from '../../src/kernel/ir.ts';
@@ -21,12 +21,7 @@ import { CONTENDERS } from '../support/matrix.ts';
 const flawed = (flaw: string, what: 'wrong' | 'refused') => () =>
   backendFromKernels<Float32Array, Kernel>({
     name: 'flawed',
-    alloc: (dtype, n) =>
-      (dtype === 'float32'
-        ? new Float32Array(n)
-        : dtype === 'int32'
-          ? new Int32Array(n)
-          : new Uint8Array(n)) as Float32Array,
+    alloc: (dtype, n) => dtypeInfo(dtype).alloc(n) as Float32Array,
     free: () => undefined,
     write: (memory, at, data) => memory.set(data, at),
     read: (memory, _dtype, at, n): TypedArray => memory.slice(at, at + n),

@@ -1,11 +1,12 @@
 // A backend whose kernels change nothing: what the kit must find.
 
 import { backendFromKernels } from '../../src/backends/from-kernels.ts';
+import { dtypeInfo } from '../../src/core/dtype.ts';
 
 export const backend = () =>
   backendFromKernels<Float32Array, null>({
     name: 'idle',
-    alloc: (_dtype, n) => new Float32Array(n),
+    alloc: (dtype, n) => dtypeInfo(dtype).alloc(n) as Float32Array,
     free: () => undefined,
     write: (memory, at, data) => memory.set(data, at),
     read: (memory, _dtype, at, n) => memory.slice(at, at + n),

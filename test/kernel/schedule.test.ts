@@ -12,6 +12,7 @@ import {
   subDim,
   symDim,
 } from '../../src/core/dim.ts';
+import { dtypeInfo, isFloat } from '../../src/core/dtype.ts';
 import {
   add,
   type BinaryOp,
@@ -122,11 +123,20 @@ function sizeOf(shape: readonly Dim[], params: readonly number[]): number {
   }, 1);
 }
 
+const DTYPE_OF = {
+  f32: 'float32',
+  f64: 'float64',
+  i32: 'int32',
+  i64: 'int32',
+  bool: 'bool',
+} as const;
+
 function makeBuffer(type: ScalarType, n: number): Float32Array | Int32Array | Uint8Array {
-  const make = { f32: Float32Array, i32: Int32Array, bool: Uint8Array }[type];
-  const out = new make(n);
+  const out = dtypeInfo(DTYPE_OF[type]).alloc(n) as Float32Array;
   for (let i = 0; i < n; i++) {
-    out[i] = type === 'f32' ? random() * 4 - 2 : Math.floor(random() * (type === 'bool' ? 2 : 50));
+    out[i] = isFloat(DTYPE_OF[type])
+      ? random() * 4 - 2
+      : Math.floor(random() * (type === 'bool' ? 2 : 50));
   }
   return out;
 }

@@ -2,7 +2,7 @@
 // allocator of regions in it. Invariant: typed-array views are of the memory's current buffer:
 // growth replaces it (and detaches one that is not shared), which `epoch` tells who keeps views.
 
-import type { DType, TypedArray } from '../../core/dtype.ts';
+import { type DType, dtypeInfo, type TypedArray } from '../../core/dtype.ts';
 import { InternalError, invariant, OutOfMemoryError } from '../../core/error.ts';
 
 const PAGE = 65536;
@@ -127,10 +127,7 @@ export class DeviceMemory {
 
   /** The elements of a buffer, in place: valid until the memory grows. */
   view(dtype: DType, address: number, elements: number): TypedArray {
-    const { buffer } = this.memory;
-    if (dtype === 'float32') return new Float32Array(buffer, address, elements);
-    if (dtype === 'int32') return new Int32Array(buffer, address, elements);
-    return new Uint8Array(buffer, address, elements);
+    return dtypeInfo(dtype).view(this.memory.buffer, address, elements);
   }
 
   /** A copy of the elements of a buffer, in memory of its own. */

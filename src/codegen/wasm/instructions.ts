@@ -1,29 +1,47 @@
-// Which instructions compute an expression from operands on the stack, for one lane and for four. Lanes
-// of bools are masks of i32 lanes; a scalar bool is 0 or 1. What needs several uses of an operand takes
-// scratch locals from the caller.
+// Which instructions compute an expression from operands on the stack, for one lane and for vectors. Lanes
+// of bools are masks as wide as a lane; a scalar bool is 0 or 1. Of two lanes of 32 bits the upper half of
+// the register is anything. What needs several uses of an operand takes scratch locals from the caller.
 
 import { InternalError } from '../../core/error.ts';
 import type {
   BinaryExpr,
   BinaryOp,
   CompareOp,
+  ConstExpr,
   Lanes,
   ScalarType,
   UnaryOp,
 } from '../../kernel/expr.ts';
+import { isFloatType, isWideType, scalarInfo } from '../../kernel/scalar.ts';
 import type { FunctionBuilder, ValType } from './assembler.ts';
 import { emitIntDivision } from './int-division.ts';
 
 /** The machine type of a value. */
 export function valType(type: ScalarType, lanes: Lanes): ValType {
-  if (lanes === 4) return 'v128';
-  return type === 'f32' ? 'f32' : 'i32';
+  if (lanes !== 1) return 'v128';
+  return type === 'bool' ? 'i32' : type;
+}
+
+/** How instructions call the lanes of a vector. */
+export type LaneShape = 'f32x4' | 'f64x2' | 'i32x4' | 'i64x2';
+
+const SHAPES = { f32: 'f32x4', f64: 'f64x2', i32: 'i32x4', i64: 'i64x2' } as const;
+
+/** The lanes that hold a type; of bools the masks. */
+export function laneShape(type: ScalarType, lanes: Lanes): LaneShape {
+  if (type === 'bool') return lanes === 2 ? 'i64x2' : 'i32x4';
+  return SHAPES[type];
 }
 
 /** Gives a scratch local of a type; it may be given again after the current instruction. */
 export type Scratch = (type: ValType, slot: number) => number;
 
-const F32_UNARY: Partial<Record<UnaryOp, string>> = {
+/** Pushes an integer constant of a type. */
+function pushInt(f: FunctionBuilder, type: ScalarType, value: number): FunctionBuilder {
+  return isWideType(type) ? f.op('i64.const', BigInt(value)) : f.op('i32.const', value);
+}
+
+const FLOAT_UNARY: Partial<Record<UnaryOp, string>> = {
   neg: 'neg',
   abs: 'abs',
   sqrt: 'sqrt',
@@ -41,38 +59,49 @@ export function emitUnary(
   lanes: Lanes,
   scratch: Scratch,
 ): void {
-  const float = F32_UNARY[fn];
-  if (type === 'f32' && float) {
-    f.op(lanes === 4 ? `f32x4.${float}` : `f32.${float}`);
+  const float = FLOAT_UNARY[fn];
+  const isInt = scalarInfo(type).kind === 'int';
+  if (isFloatType(type) && float) {
+    f.op(`${lanes === 1 ? type : laneShape(type, lanes)}.${float}`);
   } else if (fn === 'not') {
-    f.op(lanes === 4 ? 'v128.not' : 'i32.eqz');
-  } else if (type === 'i32' && lanes === 4 && (fn === 'neg' || fn === 'abs')) {
-    f.op(`i32x4.${fn}`);
-  } else if (type === 'i32' && fn === 'neg') {
-    const x = scratch('i32', 0);
-    f.op('local.set', x).op('i32.const', 0).op('local.get', x).op('i32.sub');
-  } else if (type === 'i32' && fn === 'abs') {
+    f.op(lanes === 1 ? 'i32.eqz' : 'v128.not');
+  } else if (isInt && lanes !== 1 && (fn === 'neg' || fn === 'abs')) {
+    f.op(`${laneShape(type, lanes)}.${fn}`);
+  } else if (isInt && fn === 'neg') {
+    const x = scratch(valType(type, 1), 0);
+    pushInt(f.op('local.set', x), type, 0)
+      .op('local.get', x)
+      .op(`${valType(type, 1)}.sub`);
+  } else if (isInt && fn === 'abs') {
     // (x ^ s) - s with s = x >> 31
-    const x = scratch('i32', 0);
-    f.op('local.tee', x).op('local.get', x).op('i32.const', 31).op('i32.shr_s').op('i32.xor');
-    f.op('local.get', x).op('i32.const', 31).op('i32.shr_s').op('i32.sub');
+    const t = valType(type, 1);
+    const x = scratch(t, 0);
+    const sign = (): void => {
+      pushInt(f.op('local.get', x), type, isWideType(type) ? 63 : 31).op(`${t}.shr_s`);
+    };
+    f.op('local.tee', x);
+    sign();
+    f.op(`${t}.xor`);
+    sign();
+    f.op(`${t}.sub`);
   } else {
     throw new InternalError(`no instruction for ${fn} of ${type}`);
   }
 }
 
 const SHIFTS: Partial<Record<BinaryOp, string>> = {
-  shl: 'i32x4.shl',
-  shr: 'i32x4.shr_s',
-  shru: 'i32x4.shr_u',
+  shl: 'shl',
+  shr: 'shr_s',
+  shru: 'shr_u',
 };
 
 /** A vector shift by a constant of what is on the stack, if `e` is one; by a vector none exists. */
 export function emitShift(f: FunctionBuilder, e: BinaryExpr): boolean {
   const [, right] = e.args;
   const op = SHIFTS[e.fn];
-  if (e.lanes !== 4 || right.op !== 'const' || !op) return false;
-  f.op('i32.const', right.value & 31).op(op);
+  if (e.lanes === 1 || right.op !== 'const' || !op) return false;
+  f.op('i32.const', right.value & (isWideType(e.type) ? 63 : 31));
+  f.op(`${laneShape(e.type, e.lanes)}.${op}`);
   return true;
 }
 
@@ -82,9 +111,9 @@ export function emitShift(f: FunctionBuilder, e: BinaryExpr): boolean {
  */
 export function emitBound(f: FunctionBuilder, e: BinaryExpr): boolean {
   const [, right] = e.args;
-  if (e.lanes !== 4 || e.type !== 'f32' || (e.fn !== 'min' && e.fn !== 'max')) return false;
+  if (e.lanes === 1 || !isFloatType(e.type) || (e.fn !== 'min' && e.fn !== 'max')) return false;
   if (right.op !== 'const' || !(Math.abs(right.value) > 0)) return false;
-  f.op(`f32x4.p${e.fn}`);
+  f.op(`${laneShape(e.type, e.lanes)}.p${e.fn}`);
   return true;
 }
 
@@ -107,57 +136,58 @@ export function emitBinary(
   lanes: Lanes,
   scratch: Scratch,
 ): void {
-  if (type === 'f32') emitFloatBinary(f, fn, lanes, scratch);
-  else if (lanes === 4) emitIntVector(f, fn, scratch);
-  else emitIntScalar(f, fn, scratch);
+  if (isFloatType(type)) emitFloatBinary(f, fn, type, lanes, scratch);
+  else if (lanes === 1) emitIntScalar(f, fn, type, scratch);
+  else if (isWideType(type)) emitWideVector(f, fn, type, scratch);
+  else emitIntVector(f, fn, scratch);
 }
 
-function emitFloatBinary(f: FunctionBuilder, fn: BinaryOp, lanes: Lanes, scratch: Scratch): void {
+function emitFloatBinary(
+  f: FunctionBuilder,
+  fn: BinaryOp,
+  type: ScalarType,
+  lanes: Lanes,
+  scratch: Scratch,
+): void {
   if (fn === 'rem') {
-    if (lanes === 4) {
-      byLanes(f, scratch, 'f32', () => emitFloatBinary(f, 'rem', 1, scratch));
+    if (lanes !== 1) {
+      byLanes(f, scratch, type, lanes, () => emitFloatBinary(f, 'rem', type, 1, scratch));
       return;
     }
     // x - y * trunc(x / y)
-    const [x, y] = [scratch('f32', 0), scratch('f32', 1)];
+    const t = valType(type, 1);
+    const [x, y] = [scratch(t, 0), scratch(t, 1)];
     f.op('local.set', y).op('local.tee', x);
-    f.op('local.get', y).op('local.get', x).op('local.get', y).op('f32.div').op('f32.trunc');
-    f.op('f32.mul').op('f32.sub');
+    f.op('local.get', y).op('local.get', x).op('local.get', y).op(`${t}.div`).op(`${t}.trunc`);
+    f.op(`${t}.mul`).op(`${t}.sub`);
     return;
   }
   if (!['add', 'sub', 'mul', 'div', 'min', 'max'].includes(fn)) {
-    throw new InternalError(`no instruction for ${fn} of f32`);
+    throw new InternalError(`no instruction for ${fn} of ${type}`);
   }
-  f.op(lanes === 4 ? `f32x4.${fn}` : `f32.${fn}`);
+  f.op(`${lanes === 1 ? type : laneShape(type, lanes)}.${fn}`);
 }
 
-function emitIntScalar(f: FunctionBuilder, fn: BinaryOp, scratch: Scratch): void {
-  const simple = INT[fn];
+function emitIntScalar(f: FunctionBuilder, fn: BinaryOp, type: ScalarType, scratch: Scratch): void {
+  const simple = INT[fn] ?? SHIFTS[fn];
+  const t = valType(type, 1);
   if (simple) {
-    f.op(`i32.${simple}`);
+    f.op(`${t}.${simple}`);
     return;
   }
-  const y = scratch('i32', 1);
+  const y = scratch(t, 1);
+  if (fn === 'min' || fn === 'max') {
+    const x = scratch(t, 0);
+    f.op('local.set', y).op('local.tee', x).op('local.get', y);
+    f.op('local.get', x).op('local.get', y);
+    f.op(`${t}.${fn === 'min' ? 'lt' : 'gt'}_s`).op('select');
+    return;
+  }
+  if (isWideType(type)) {
+    emitWideDivision(f, fn, scratch);
+    return;
+  }
   switch (fn) {
-    case 'shl':
-      f.op('i32.shl');
-      return;
-    case 'shr':
-      f.op('i32.shr_s');
-      return;
-    case 'shru':
-      f.op('i32.shr_u');
-      return;
-    case 'min':
-    case 'max': {
-      const x = scratch('i32', 0);
-      f.op('local.set', y).op('local.tee', x).op('local.get', y);
-      f.op('local.get', x)
-        .op('local.get', y)
-        .op(fn === 'min' ? 'i32.lt_s' : 'i32.gt_s');
-      f.op('select');
-      return;
-    }
     case 'mulhiu':
       f.op('i64.extend_i32_u').op('local.set', scratch('i64', 0));
       f.op('i64.extend_i32_u').op('local.get', scratch('i64', 0)).op('i64.mul');
@@ -174,8 +204,26 @@ function emitIntScalar(f: FunctionBuilder, fn: BinaryOp, scratch: Scratch): void
       f.op('i32.const', 0).op('local.get', y).op('select');
       return;
     default:
-      throw new InternalError(`no instruction for ${fn} of i32`);
+      throw new InternalError(`no instruction for ${fn} of ${type}`);
   }
+}
+
+/** Division of i64: 0 for a divisor of 0, and what wraps around for -1; neither traps. */
+function emitWideDivision(f: FunctionBuilder, fn: BinaryOp, scratch: Scratch): void {
+  if (fn !== 'div' && fn !== 'rem') throw new InternalError(`no instruction for ${fn} of i64`);
+  const [x, y] = [scratch('i64', 0), scratch('i64', 1)];
+  f.op('local.set', y).op('local.set', x);
+  // By a divisor of 0 or -1 the instruction may trap: 1 takes its place.
+  f.op('local.get', x).op('local.get', y).op('i64.const', 1n);
+  f.op('local.get', y).op('i64.const', 1n).op('i64.add').op('i64.const', 1n).op('i64.gt_u');
+  f.op('select').op(`i64.${fn}_s`);
+  // The result stands for any other divisor; x / -1 is -x, x % -1 is 0.
+  f.op('i64.const', 0n);
+  if (fn === 'div') f.op('local.get', x).op('local.get', y).op('i64.mul');
+  else f.op('i64.const', 0n);
+  f.op('local.get', y).op('i64.eqz').op('select');
+  f.op('local.get', y).op('i64.const', 1n).op('i64.add').op('i64.const', 1n).op('i64.gt_u');
+  f.op('select');
 }
 
 /** Bytes of the odd i32 lanes of two vectors: the high words of four 64-bit products. */
@@ -192,19 +240,42 @@ function emitIntVector(f: FunctionBuilder, fn: BinaryOp, scratch: Scratch): void
     f.op('i8x16.shuffle', HIGH_WORDS);
   } else if (fn === 'div' || fn === 'rem') {
     emitIntDivision(f, fn, [scratch('v128', 2), scratch('v128', 3), scratch('v128', 4)]);
-  } else byLanes(f, scratch, 'i32', () => emitIntScalar(f, fn, scratch));
+  } else byLanes(f, scratch, 'i32', 4, () => emitIntScalar(f, fn, 'i32', scratch));
+}
+
+function emitWideVector(
+  f: FunctionBuilder,
+  fn: BinaryOp,
+  type: ScalarType,
+  scratch: Scratch,
+): void {
+  if (BITWISE.has(fn)) f.op(`v128.${fn}`);
+  else if (INT[fn]) f.op(`i64x2.${fn}`);
+  else if (fn === 'min' || fn === 'max') {
+    const [x, y] = [scratch('v128', 0), scratch('v128', 1)];
+    f.op('local.set', y).op('local.tee', x).op('local.get', y);
+    f.op('local.get', x).op('local.get', y);
+    f.op(fn === 'min' ? 'i64x2.lt_s' : 'i64x2.gt_s').op('v128.bitselect');
+  } else byLanes(f, scratch, type, 2, () => emitIntScalar(f, fn, type, scratch));
 }
 
 /** A vector operation lane by lane, where there is no instruction for it. */
-function byLanes(f: FunctionBuilder, scratch: Scratch, type: 'f32' | 'i32', op: () => void): void {
+function byLanes(
+  f: FunctionBuilder,
+  scratch: Scratch,
+  type: ScalarType,
+  lanes: Lanes,
+  op: () => void,
+): void {
+  const shape = laneShape(type, lanes);
   const [a, b, out] = [scratch('v128', 2), scratch('v128', 3), scratch('v128', 4)];
   f.op('local.set', b).op('local.set', a);
-  for (let lane = 0; lane < 4; lane++) {
+  for (let lane = 0; lane < lanes; lane++) {
     if (lane > 0) f.op('local.get', out);
-    f.op('local.get', a).op(`${type}x4.extract_lane`, lane);
-    f.op('local.get', b).op(`${type}x4.extract_lane`, lane);
+    f.op('local.get', a).op(`${shape}.extract_lane`, lane);
+    f.op('local.get', b).op(`${shape}.extract_lane`, lane);
     op();
-    f.op(lane === 0 ? `${type}x4.splat` : `${type}x4.replace_lane`, ...(lane === 0 ? [] : [lane]));
+    f.op(lane === 0 ? `${shape}.splat` : `${shape}.replace_lane`, ...(lane === 0 ? [] : [lane]));
     f.op('local.set', out);
   }
   f.op('local.get', out);
@@ -217,56 +288,49 @@ export function emitCompare(
   type: ScalarType,
   lanes: Lanes,
 ): void {
-  const signed = fn === 'eq' || fn === 'ne' ? fn : `${fn}_s`;
-  if (type === 'f32') f.op(lanes === 4 ? `f32x4.${fn}` : `f32.${fn}`);
-  else f.op(lanes === 4 ? `i32x4.${signed}` : `i32.${signed}`);
+  const plain = isFloatType(type) || fn === 'eq' || fn === 'ne';
+  const prefix = lanes === 1 ? valType(type, 1) : laneShape(type, lanes);
+  f.op(`${prefix}.${fn}${plain ? '' : '_s'}`);
+  if (lanes === 2 && !isWideType(type) && type !== 'bool') f.op('i64x2.extend_low_i32x4_s');
 }
 
-/** 1.0 as bits: a mask ANDed with it is 0.0 or 1.0. */
-const ONE = [0, 0, 128, 63, 0, 0, 128, 63, 0, 0, 128, 63, 0, 0, 128, 63];
-const ONES = [1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0];
+/** Turns the mask of two lanes on the stack into one for lanes of 32 bits. */
+export function narrowMask(f: FunctionBuilder, scratch: Scratch): void {
+  const mask = scratch('v128', 0);
+  f.op('local.tee', mask).op('local.get', mask).op('i8x16.shuffle', EVEN_WORDS);
+}
+
+/** Bytes of the even i32 lanes of two vectors. */
+const EVEN_WORDS = [0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27];
+
 const ZERO = new Array<number>(16).fill(0);
 
-/** A conversion by value. */
-export function emitCast(f: FunctionBuilder, from: ScalarType, to: ScalarType, lanes: Lanes): void {
-  const v = lanes === 4;
-  if (from === 'f32' && to === 'i32') f.op(v ? 'i32x4.trunc_sat_f32x4_s' : 'i32.trunc_sat_f32_s');
-  else if (from === 'i32' && to === 'f32') f.op(v ? 'f32x4.convert_i32x4_s' : 'f32.convert_i32_s');
-  else if (from === 'bool' && to === 'f32') {
-    if (v) f.op('v128.const', ONE).op('v128.and');
-    else f.op('f32.convert_i32_u');
-  } else if (from === 'bool' && to === 'i32') {
-    if (v) f.op('v128.const', ONES).op('v128.and');
-  } else if (from === 'f32') {
-    if (v) f.op('v128.const', ZERO).op('f32x4.ne');
-    else f.op('f32.const', 0).op('f32.ne');
-  } else if (v) f.op('v128.const', ZERO).op('i32x4.ne');
-  else f.op('i32.const', 0).op('i32.ne');
-}
-
-/** The 16 bytes of four equal lanes. */
-export function splatBytes(type: ScalarType, value: number): number[] {
-  const bytes = new DataView(new ArrayBuffer(16));
-  for (let i = 0; i < 4; i++) {
-    if (type === 'f32') bytes.setFloat32(4 * i, value, true);
-    else bytes.setInt32(4 * i, type === 'bool' ? -value : value, true);
-  }
-  return Array.from(new Uint8Array(bytes.buffer));
+/** Pushes a constant. */
+export function emitConst(f: FunctionBuilder, e: ConstExpr): void {
+  const value = e.bits ?? e.value;
+  // A mask of two lanes is one of four as well.
+  if (e.lanes !== 1) f.op('v128.const', splatBytes(e.type, value));
+  else f.op(`${valType(e.type, 1)}.const`, value);
 }
 
 /** Loads from the address on the stack. */
 export function emitLoad(f: FunctionBuilder, type: ScalarType, lanes: Lanes, offset: number): void {
+  if (type === 'bool') loadBools(f, lanes, offset);
+  else if (lanes === 1) f.op(`${type}.load`, offset);
+  else if (lanes === 2 && !isWideType(type)) f.op('v128.load64_zero', offset, 4);
+  else f.op('v128.load', offset, scalarInfo(type).bytes);
+}
+
+function loadBools(f: FunctionBuilder, lanes: Lanes, offset: number): void {
   if (lanes === 1) {
-    f.op(type === 'f32' ? 'f32.load' : type === 'i32' ? 'i32.load' : 'i32.load8_u', offset);
+    f.op('i32.load8_u', offset);
     return;
   }
-  if (type !== 'bool') {
-    f.op('v128.load', offset, 4);
-    return;
-  }
-  f.op('v128.load32_zero', offset, 1);
+  if (lanes === 4) f.op('v128.load32_zero', offset, 1);
+  else f.op('i32.load16_u', offset, 1).op('i32x4.splat');
   f.op('i16x8.extend_low_i8x16_u').op('i32x4.extend_low_i16x8_u');
-  f.op('v128.const', ZERO).op('i32x4.ne');
+  if (lanes === 2) f.op('i64x2.extend_low_i32x4_u');
+  f.op('v128.const', ZERO).op(`${laneShape('bool', lanes)}.ne`);
 }
 
 /** Stores the value on the stack to the address below it. */
@@ -277,16 +341,36 @@ export function emitStore(
   offset: number,
   scratch: Scratch,
 ): void {
+  if (type === 'bool') storeBools(f, lanes, offset, scratch);
+  else if (lanes === 1) f.op(`${type}.store`, offset);
+  else if (lanes === 2 && !isWideType(type)) f.op('v128.store64_lane', offset, 0, 4);
+  else f.op('v128.store', offset, scalarInfo(type).bytes);
+}
+
+function storeBools(f: FunctionBuilder, lanes: Lanes, offset: number, scratch: Scratch): void {
   if (lanes === 1) {
-    f.op(type === 'f32' ? 'f32.store' : type === 'i32' ? 'i32.store' : 'i32.store8', offset);
-    return;
-  }
-  if (type !== 'bool') {
-    f.op('v128.store', offset, 4);
+    f.op('i32.store8', offset);
     return;
   }
   const mask = scratch('v128', 0);
-  f.op('v128.const', ONES).op('v128.and').op('local.tee', mask).op('local.get', mask);
-  f.op('i16x8.narrow_i32x4_u').op('local.tee', mask).op('local.get', mask);
-  f.op('i8x16.narrow_i16x8_u').op('v128.store32_lane', offset, 0, 1);
+  f.op('v128.const', splatBytes('i32', 1)).op('v128.and');
+  if (lanes === 2) {
+    f.op('local.tee', mask).op('local.get', mask).op('i8x16.shuffle', EVEN_WORDS);
+  }
+  f.op('local.tee', mask).op('local.get', mask).op('i16x8.narrow_i32x4_u');
+  f.op('local.tee', mask).op('local.get', mask).op('i8x16.narrow_i16x8_u');
+  f.op(lanes === 4 ? 'v128.store32_lane' : 'v128.store16_lane', offset, 0, 1);
+}
+
+/** The 16 bytes of equal lanes; of bools masks. */
+export function splatBytes(type: ScalarType, value: number | bigint): number[] {
+  const bytes = new DataView(new ArrayBuffer(16));
+  const size = type === 'bool' ? 4 : scalarInfo(type).bytes;
+  for (let at = 0; at < 16; at += size) {
+    if (type === 'f32') bytes.setFloat32(at, Number(value), true);
+    else if (type === 'f64') bytes.setFloat64(at, Number(value), true);
+    else if (isWideType(type)) bytes.setBigInt64(at, BigInt(value), true);
+    else bytes.setInt32(at, type === 'bool' ? -Number(value) : Number(value), true);
+  }
+  return Array.from(new Uint8Array(bytes.buffer));
 }

@@ -4,25 +4,40 @@
 
 import { addDim, type Dim, dimKey, makeSym, mulDim, splitAffine } from '../../core/dim.ts';
 import { InternalError } from '../../core/error.ts';
-import { argsOf, type Expr, type LocalExpr, type ScalarType } from '../../kernel/expr.ts';
+import {
+  argsOf,
+  type Expr,
+  type Lanes,
+  type LocalExpr,
+  type ScalarType,
+} from '../../kernel/expr.ts';
 import type { ForStmt, LetStmt, Stmt, TiledKernel, WhileStmt } from '../../kernel/ir.ts';
 import { type ElementaryCall, expandMath, isElementary } from '../../kernel/math.ts';
+import { isWideType, scalarInfo } from '../../kernel/scalar.ts';
 import type { FunctionBuilder, ModuleBuilder, ValType } from './assembler.ts';
+import { emitCast } from './conversions.ts';
 import { dimEmitter } from './entry-dims.ts';
 import {
   emitBinary,
   emitBound,
-  emitCast,
   emitCompare,
+  emitConst,
   emitLoad,
   emitShift,
   emitStore,
   emitUnary,
-  splatBytes,
+  laneShape,
+  narrowMask,
   valType,
 } from './instructions.ts';
 import { KernelDims } from './kernel-dims.ts';
-import type { BufferInfo, Known } from './known.ts';
+import {
+  type BufferInfo,
+  type EmittedKernel,
+  type KernelEnv,
+  type Known,
+  MAX_OFFSET,
+} from './known.ts';
 import { invariantDims, invariantExprs, pointerRows } from './loops.ts';
 import {
   chooseCalls,
@@ -41,20 +56,6 @@ import {
   isWorthALocal,
   splitConstant,
 } from './uses.ts';
-
-export interface EmittedKernel {
-  readonly func: FunctionBuilder;
-  /** Bytes of scratch that the kernel's arrays need on each thread. */
-  readonly scratchBytes: number;
-}
-
-export interface KernelEnv {
-  /** Index of the function `(code: i32) -> ()` that notes a failed check. */
-  readonly fail: number;
-  readonly name: string;
-  /** Whether the machine has relaxed SIMD: `madd` is then one instruction. */
-  readonly relaxed: boolean;
-}
 
 /**
  * Emits a kernel. The function's parameters are i32: a byte address per buffer, the kernel's params, the
@@ -80,9 +81,6 @@ export function elementaryFunction(module: ModuleBuilder, name: ElementaryName):
     return f;
   });
 }
-
-/** Memory below this address is never a buffer's, so that small offsets can't wrap around. */
-const MAX_OFFSET = 512;
 
 class KernelEmitter {
   private readonly module: ModuleBuilder;
@@ -150,7 +148,7 @@ class KernelEmitter {
     return local;
   };
 
-  private valueLocal(name: string, type: ScalarType, lanes: 1 | 4): number {
+  private valueLocal(name: string, type: ScalarType, lanes: Lanes): number {
     const key = `${name}:${type}:${lanes}`;
     let local = this.values.get(key);
     if (local === undefined) {
@@ -251,7 +249,7 @@ class KernelEmitter {
             `kernel "${this.kernel.name}": the array ${s.name} has no fixed length`,
           );
         }
-        const bytes = s.length * (s.type === 'bool' ? 1 : 4);
+        const bytes = s.length * scalarInfo(s.type).bytes;
         const start = this.scratchBytes;
         this.buffers.set(s.name, { type: s.type, local: this.scratchBase, offset: start });
         this.scratchBytes += (bytes + 15) & ~15;
@@ -263,7 +261,7 @@ class KernelEmitter {
         return;
       case 'fail':
         this.expr(s.when);
-        if (s.when.lanes === 4) f.op('v128.any_true');
+        if (s.when.lanes !== 1) f.op('v128.any_true');
         f.if_();
         this.dim(s.code);
         f.op('call', this.env.fail).end();
@@ -374,7 +372,7 @@ class KernelEmitter {
     const { f } = this;
     for (const { key, buffer, base, coef, least } of pointerRows(s.axis.id, body, effects)) {
       const info = this.buffer(buffer);
-      const size = info.type === 'bool' ? 1 : 4;
+      const size = scalarInfo(info.type).bytes;
       const pointer = f.local('i32', `p_${buffer}`);
       const axisDim = s.start;
       const start = addDim(addDim(base, least), mulDim(coef, axisDim));
@@ -410,7 +408,7 @@ class KernelEmitter {
   private address(buffer: string, index: Dim): number {
     const { f } = this;
     const info = this.buffer(buffer);
-    const size = info.type === 'bool' ? 1 : 4;
+    const size = scalarInfo(info.type).bytes;
     const split = this.currentAxis ? splitAffine(index, this.currentAxis) : undefined;
     if (split) {
       const { base, constant } = splitConstant(split.rest);
@@ -428,16 +426,13 @@ class KernelEmitter {
     if (info.offset > 0) f.op('i32.const', info.offset).op('i32.add');
     if (index !== 0) {
       this.dim(index);
-      if (size === 4) f.op('i32.const', 2).op('i32.shl');
+      if (size > 1) f.op('i32.const', Math.log2(size)).op('i32.shl');
       f.op('i32.add');
     }
     return 0;
   }
 
-  /** Pushes the value of a dim. */
-  private dim(d: Dim): void {
-    this.sizes.push(d);
-  }
+  private dim = (d: Dim): void => this.sizes.push(d);
 
   /** Pushes the value of an expression. */
   private expr(e: Expr): void {
@@ -458,8 +453,7 @@ class KernelEmitter {
     const { f } = this;
     switch (e.op) {
       case 'const':
-        if (e.lanes === 4) f.op('v128.const', splatBytes(e.type, e.value));
-        else f.op(e.type === 'f32' ? 'f32.const' : 'i32.const', e.value);
+        emitConst(f, e);
         return;
       case 'dim':
         this.dim(e.dim);
@@ -469,8 +463,7 @@ class KernelEmitter {
         f.op('local.get', this.valueLocal(e.name, e.type, e.lanes));
         return;
       case 'load': {
-        const offset = this.address(e.buffer, e.index);
-        emitLoad(f, e.type, e.lanes, offset);
+        emitLoad(f, e.type, e.lanes, this.address(e.buffer, e.index));
         return;
       }
       case 'unary':
@@ -491,21 +484,21 @@ class KernelEmitter {
         emitCompare(f, e.fn, e.args[0].type, e.lanes);
         return;
       case 'select':
-        this.select(e.args, e.lazy, valType(e.type, e.lanes));
+        this.select(e.args, e.lazy, e);
         return;
       case 'madd':
         this.madd(e.args, e.lanes);
         return;
       case 'cast':
         this.expr(e.args[0]);
-        emitCast(f, e.args[0].type, e.type, e.lanes);
+        emitCast(f, e.args[0].type, e.type, e.lanes, this.scratch);
         return;
       case 'bitcast':
         this.expr(e.args[0]);
-        if (e.lanes === 1) f.op(e.type === 'f32' ? 'f32.reinterpret_i32' : 'i32.reinterpret_f32');
+        if (e.lanes === 1) f.op(`${e.type}.reinterpret_${e.args[0].type}`);
         return;
       case 'splat':
-        this.splat(e.args[0]);
+        this.splat(e.args[0], e.lanes);
         return;
       case 'pack': {
         const taken = laneOfFour(e);
@@ -513,17 +506,19 @@ class KernelEmitter {
           emitLaneOfFour(f, taken, (x) => this.expr(x), this.interleaves);
           return;
         }
-        this.splat(e.args[0]);
-        for (let lane = 1; lane < 4; lane++) {
-          emitLane(f, e.args[lane], (x) => this.expr(x));
-          f.op(e.type === 'f32' ? 'f32x4.replace_lane' : 'i32x4.replace_lane', lane);
+        this.splat(e.args[0], e.lanes);
+        for (let lane = 1; lane < e.lanes; lane++) {
+          emitLane(f, e.args[lane], e.lanes, (x) => this.expr(x));
+          f.op(`${laneShape(e.type, e.lanes)}.replace_lane`, lane);
         }
         return;
       }
       case 'extract':
         this.expr(e.args[0]);
-        f.op(e.type === 'f32' ? 'f32x4.extract_lane' : 'i32x4.extract_lane', e.lane);
-        if (e.type === 'bool') f.op('i32.const', 0).op('i32.ne');
+        f.op(`${laneShape(e.type, e.args[0].lanes)}.extract_lane`, e.lane);
+        if (e.type !== 'bool') return;
+        if (e.args[0].lanes === 2) f.op('i64.const', 0n).op('i64.ne');
+        else f.op('i32.const', 0).op('i32.ne');
         return;
       default:
         e satisfies never;
@@ -537,18 +532,18 @@ class KernelEmitter {
     return true;
   }
 
-  private madd([a, b, c]: readonly [Expr, Expr, Expr], lanes: 1 | 4): void {
+  private madd([a, b, c]: readonly [Expr, Expr, Expr], lanes: Lanes): void {
     const { f } = this;
     this.expr(a);
     this.expr(b);
-    const relaxed = this.env.relaxed && lanes === 4;
+    const relaxed = this.env.relaxed && lanes !== 1;
     if (!relaxed) emitBinary(f, 'mul', a.type, lanes, this.scratch);
     this.expr(c);
-    if (relaxed) f.op('f32x4.relaxed_madd');
+    if (relaxed) f.op(`${laneShape(a.type, lanes)}.relaxed_madd`);
     else emitBinary(f, 'add', a.type, lanes, this.scratch);
   }
 
-  private splat(e: Expr): void {
+  private splat(e: Expr, lanes: Lanes): void {
     if (
       e.op === 'load' &&
       e.type !== 'bool' &&
@@ -556,19 +551,27 @@ class KernelEmitter {
       (this.counts.get(e) ?? 0) < 2
     ) {
       const offset = this.address(e.buffer, e.index);
-      this.f.op('v128.load32_splat', offset, 4);
+      const { bytes } = scalarInfo(e.type);
+      this.f.op(`v128.load${8 * bytes}_splat`, offset, bytes);
       return;
     }
-    emitLane(this.f, e, (x) => this.expr(x));
-    this.f.op(e.type === 'f32' ? 'f32x4.splat' : 'i32x4.splat');
+    emitLane(this.f, e, lanes, (x) => this.expr(x));
+    this.f.op(`${laneShape(e.type, lanes)}.splat`);
   }
 
-  private select([c, a, b]: readonly [Expr, Expr, Expr], lazy: boolean, type: ValType): void {
+  private select(
+    [c, a, b]: readonly [Expr, Expr, Expr],
+    lazy: boolean,
+    { type: scalar, lanes }: Expr,
+  ): void {
     const { f } = this;
+    const type = valType(scalar, lanes);
+    const narrow = lanes === 2 && scalar !== 'bool' && !isWideType(scalar);
     if (lazy && type === 'v128') {
       // What a lane takes from `b` is computed anyway; `a` only where some lane takes it.
       const [mask, out] = [f.local('v128', 'mask'), f.local('v128', 'lazy')];
       this.expr(c);
+      if (narrow) narrowMask(f, this.scratch);
       f.op('local.set', mask);
       this.expr(b);
       f.op('local.set', out).op('local.get', mask).op('v128.any_true').if_();
@@ -591,6 +594,7 @@ class KernelEmitter {
     this.expr(a);
     this.expr(b);
     this.expr(c);
+    if (narrow) narrowMask(f, this.scratch);
     f.op(type === 'v128' ? 'v128.bitselect' : 'select');
   }
 }

@@ -2,6 +2,22 @@
 // locals hold. Plain data; scopes copy it.
 
 import type { Expr, ScalarType } from '../../kernel/expr.ts';
+import type { FunctionBuilder } from './assembler.ts';
+
+/** What a kernel became. */
+export interface EmittedKernel {
+  readonly func: FunctionBuilder;
+  /** Bytes of scratch that the kernel's arrays need on each thread. */
+  readonly scratchBytes: number;
+}
+
+export interface KernelEnv {
+  /** Index of the function `(code: i32) -> ()` that notes a failed check. */
+  readonly fail: number;
+  readonly name: string;
+  /** Whether the machine has relaxed SIMD: `madd` is then one instruction. */
+  readonly relaxed: boolean;
+}
 
 /** Where a buffer or scratch array stands. */
 export interface BufferInfo {
@@ -18,3 +34,6 @@ export interface Known {
   readonly dims: Map<string, number>;
   readonly pointers: Map<string, number>;
 }
+
+/** Memory below this address is never a buffer's, so that small offsets can't wrap around. */
+export const MAX_OFFSET = 512;

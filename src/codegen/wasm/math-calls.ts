@@ -38,7 +38,7 @@ export function isPair(a: Stmt, b: Stmt): boolean {
   if (a.kind !== 'let' || b?.kind !== 'let') return false;
   if (!isElementary(a.value) || !isElementary(b.value)) return false;
   const name = elementaryName(a.value);
-  if (a.value.lanes !== 4 || name !== elementaryName(b.value)) return false;
+  if (a.value.lanes === 1 || name !== elementaryName(b.value)) return false;
   let free = true;
   walkExprs([b.value], (e) => {
     if (e.op === 'let' && e.name === a.name) free = false;
@@ -48,7 +48,7 @@ export function isPair(a: Stmt, b: Stmt): boolean {
 
 /**
  * Which of a kernel's elementary functions to call. Those of vectors are expanded where they are few;
- * scalar ones beside vectors serve the few points at the edges.
+ * scalar ones beside vectors serve the few points at the edges. Those of f64 are long: always called.
  */
 export function chooseCalls(body: readonly Stmt[]): (e: Expr) => boolean {
   const calls = new Set<ElementaryCall>();
@@ -58,10 +58,11 @@ export function chooseCalls(body: readonly Stmt[]): (e: Expr) => boolean {
     }),
   );
   let wide = 0;
-  for (const e of calls) if (e.lanes === 4) wide++;
+  for (const e of calls) if (e.lanes !== 1) wide++;
   const many = (n: number): boolean => n > MAX_EXPANDED;
   return (e) =>
-    isElementary(e) && (e.lanes === 4 ? many(wide) : wide > 0 || many(calls.size - wide));
+    isElementary(e) &&
+    (e.type === 'f64' || (e.lanes !== 1 ? many(wide) : wide > 0 || many(calls.size - wide)));
 }
 
 /** Code of the functions that any module has had. */

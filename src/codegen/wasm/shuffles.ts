@@ -1,7 +1,7 @@
 // Lanes taken from four vectors, as in the transposition of a 4x4 block: how `pack(a[l], b[l], c[l],
 // d[l])` becomes shuffles of pairs. Invariant: lanes are moved whole, whatever their type.
 
-import type { Expr, ExtractExpr } from '../../kernel/expr.ts';
+import type { Expr, ExtractExpr, Lanes } from '../../kernel/expr.ts';
 import type { FunctionBuilder } from './assembler.ts';
 
 /** Four vectors and the lane that is taken of each. */
@@ -12,7 +12,7 @@ export interface LaneOfFour {
 
 /** The vectors and the lane, if an expression packs one lane of four vectors. */
 export function laneOfFour(e: Expr): LaneOfFour | undefined {
-  if (e.op !== 'pack') return undefined;
+  if (e.op !== 'pack' || e.lanes !== 4) return undefined;
   const [a, b, c, d] = e.args;
   const same = (x: Expr): x is ExtractExpr =>
     x.op === 'extract' && a.op === 'extract' && x.lane === a.lane;
@@ -72,8 +72,8 @@ function emitInterleaved(
   pairs.set(key, local);
 }
 
-/** Pushes a scalar as it stands in a lane: bools as masks. */
-export function emitLane(f: FunctionBuilder, e: Expr, push: PushExpr): void {
+/** Pushes a scalar as it stands in one of so many lanes: bools as masks. */
+export function emitLane(f: FunctionBuilder, e: Expr, lanes: Lanes, push: PushExpr): void {
   if (e.type !== 'bool') {
     push(e);
     return;
@@ -81,4 +81,5 @@ export function emitLane(f: FunctionBuilder, e: Expr, push: PushExpr): void {
   f.op('i32.const', 0);
   push(e);
   f.op('i32.sub');
+  if (lanes === 2) f.op('i64.extend_i32_s');
 }

@@ -5,6 +5,7 @@
 import type { Dim, Sym } from '../../core/dim.ts';
 import type { ScalarType } from '../../kernel/expr.ts';
 import type { Kernel } from '../../kernel/ir.ts';
+import { needTypes } from './types.ts';
 import { emitPoints } from './wgsl.ts';
 
 /** A storage buffer of a dispatch: one of the kernel's buffers, or one of the variant's scratch. */
@@ -74,7 +75,11 @@ export interface WgslLimits {
   readonly software?: boolean;
 }
 
-/** The ways to run a portable kernel as WGSL, the best for large sizes first. */
+/**
+ * The ways to run a portable kernel as WGSL, the best for large sizes first. Throws UnsupportedError
+ * `wgsl/type` for types of 64 bits.
+ */
 export function emitWgsl(kernel: Kernel, _limits: WgslLimits): WgslProgram {
+  needTypes(kernel);
   return { variants: [{ name: 'points', scratch: [], dispatches: [emitPoints(kernel)] }] };
 }

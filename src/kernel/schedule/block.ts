@@ -1,5 +1,5 @@
 // Rewrites a loop body so that one pass of it does a block of points: `rows` turns of one axis times
-// `vectors * 4` turns of another, the latter in vector lanes. Loops inside stay single and serve all.
+// `vectors` vectors of turns of another, the latter in vector lanes. Loops inside stay single and serve all.
 // Invariant: each point gets the operations it had, in order; what the copies share is computed once.
 
 import {
@@ -203,7 +203,7 @@ class Blocker {
     const copies = this.copies(mask);
     const values = copies.map((c) => {
       const value = this.convert(e, c);
-      return wideMask & COL ? splat(value) : value;
+      return wideMask & COL ? splat(value, this.names.width) : value;
     });
     const shared = this.bindShared(values, out);
     return copies.map((copy, i) => ({ copy, value: shared[i] }));
@@ -245,8 +245,8 @@ class Blocker {
         this.cost.gathers++;
         const name = this.names.fresh('v');
         out.push(letStmt(name, value));
-        for (const lane of LANES) {
-          const one = extract(letRef(name, value.type, 4), lane);
+        for (const lane of this.lanes()) {
+          const one = extract(letRef(name, value.type, value.lanes), lane);
           out.push(storeStmt(buffer, this.dim(index, copy, lane), one));
         }
       }
@@ -262,7 +262,7 @@ class Blocker {
   private dim(d: Dim, copy: Copy, lane = 0): Dim {
     const { row, rows, col } = this.shape;
     return substituteDim(d, (s: Sym) => {
-      if (s.id === col) return addDim(symDim(s), 4 * copy.u + lane);
+      if (s.id === col) return addDim(symDim(s), this.names.width * copy.u + lane);
       if (s.id === row) return rows > 1 ? addDim(symDim(s), copy.r) : undefined;
       const mask = this.dep.marks.get(s.id) ?? 0;
       if (mask & COL) return unfit('an index depends on computed lanes');
@@ -285,7 +285,7 @@ class Blocker {
     if (mask === 0) return e;
     if (e.op === 'let' || e.op === 'var') {
       if (mask & COL && e.lanes !== 1) unfit('already a vector');
-      const lanes: Lanes = mask & COL ? 4 : e.lanes;
+      const lanes: Lanes = mask & COL ? this.names.width : e.lanes;
       const name = copyName(e.name, mask, copy.r, copy.u);
       return e.op === 'let' ? letRef(name, e.type, lanes) : varRef(name, e.type, lanes);
     }
@@ -299,17 +299,16 @@ class Blocker {
     if (e.op === 'load') {
       if (this.stride(e.index) === 1) {
         this.cost.contiguous++;
-        return load(e.buffer, e.type, this.dim(e.index, copy), 4);
+        return load(e.buffer, e.type, this.dim(e.index, copy), this.names.width);
       }
       const crossed = mask & ROW ? this.crossed(e, copy) : undefined;
       if (crossed) return crossed;
       this.cost.gathers++;
-      const [a, b, c, d] = LANES.map((l) => load(e.buffer, e.type, this.dim(e.index, copy, l)));
-      return pack(a, b, c, d);
+      return pack(...this.lanes().map((l) => load(e.buffer, e.type, this.dim(e.index, copy, l))));
     }
     if (e.op === 'extract' || e.op === 'splat' || e.op === 'pack') unfit('already a vector');
     this.cost.ops++;
-    const wide = args.map(splat);
+    const wide = args.map((a) => splat(a, this.names.width));
     if (e.op !== 'select' || !e.lazy) return rebuild(e, wide);
     // Both branches are evaluated in lanes, which a branch that guards a read must not be.
     if (e.args.slice(1).some(readsMemory)) unfit('a lazy select guards a read');
@@ -322,28 +321,33 @@ class Blocker {
    */
   private crossed(e: Expr & { op: 'load' }, copy: Copy): Expr | undefined {
     const { row, rows } = this.shape;
-    if (row === undefined || rows % 4 !== 0) return undefined;
+    if (row === undefined || rows % 4 !== 0 || this.names.width !== 4) return undefined;
     if (splitAffine(e.index, row)?.coef !== 1) return undefined;
     this.cost.contiguous++;
     const first = { ...copy, r: copy.r - (copy.r % 4) };
-    const [a, b, c, d] = LANES.map((l) =>
-      extract(load(e.buffer, e.type, this.dim(e.index, first, l), 4), LANES[copy.r % 4]),
+    return pack(
+      ...LANES.map((l) =>
+        extract(load(e.buffer, e.type, this.dim(e.index, first, l), 4), LANES[copy.r % 4]),
+      ),
     );
-    return pack(a, b, c, d);
   }
 
-  /** The values of a dim in four neighbouring turns. */
+  private lanes(): readonly (0 | 1 | 2 | 3)[] {
+    return LANES.slice(0, this.names.width);
+  }
+
+  /** The values of a dim in the neighbouring turns of a vector. */
   private lanesOf(d: Dim, copy: Copy): Expr {
     const { col } = this.shape;
     const split = col === undefined ? undefined : splitAffine(d, col);
     if (!split) {
-      const [a, b, c, e] = LANES.map((l) => dimValue(this.dim(d, copy, l)));
-      return pack(a, b, c, e);
+      return pack(...this.lanes().map((l) => dimValue(this.dim(d, copy, l))));
     }
     const coef = this.dim(split.coef, copy);
-    const steps = pack(i32(0), i32(1), i32(2), i32(3));
-    const offset = coef === 1 ? steps : mul(steps, splat(dimValue(coef)));
-    return add(splat(dimValue(this.dim(d, copy))), offset);
+    const { width } = this.names;
+    const steps = pack(...this.lanes().map(i32));
+    const offset = coef === 1 ? steps : mul(steps, splat(dimValue(coef), width));
+    return add(splat(dimValue(this.dim(d, copy)), width), offset);
   }
 }
 

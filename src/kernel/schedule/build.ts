@@ -4,14 +4,18 @@
 import { addDim, type Dim, makeSym, modDim, type Sym, subDim, symDim } from '../../core/dim.ts';
 import { dimValue, type Expr } from '../expr.ts';
 import type { AxisRole, Combine, ForStmt, Kernel, Stmt } from '../ir.ts';
-import { walkStmts } from '../rewrite.ts';
+import { exprsOf, walkExprs, walkStmts } from '../rewrite.ts';
+import { isWideType } from '../scalar.ts';
 
-/** Gives out names that a kernel does not use. */
+/** Gives out names that a kernel does not use, and knows the width of its vectors. */
 export class Names {
+  /** Lanes of a vector: as many as its widest type has. */
+  readonly width: 2 | 4;
   private readonly used = new Set<string>();
   private next = 0;
 
   constructor(kernel: Kernel) {
+    this.width = isWide(kernel) ? 2 : 4;
     for (const b of kernel.buffers) this.used.add(b.name);
     for (const p of kernel.params) this.used.add(p.id);
     walkStmts(kernel.body, (s) => {
@@ -27,6 +31,24 @@ export class Names {
     this.used.add(name);
     return name;
   }
+}
+
+/** Whether a kernel computes anything in 64 bits. */
+function isWide(kernel: Kernel): boolean {
+  let wide = kernel.buffers.some((b) => isWideType(b.type));
+  const seen = new Set<Expr>();
+  walkStmts(kernel.body, (s) => {
+    if (s.kind === 'array') wide ||= isWideType(s.type);
+    if (wide) return;
+    walkExprs(
+      exprsOf(s),
+      (e) => {
+        wide ||= isWideType(e.type);
+      },
+      seen,
+    );
+  });
+  return wide;
 }
 
 /** A loop. */

@@ -160,9 +160,10 @@ function emitColumns(
       fits = false;
       return [];
     }
+    const { width } = names;
     const made = (n: number): readonly Stmt[] =>
-      n === 4 * vectors ? wide.stmts : n === 4 ? one.stmts : body;
-    const widths = vectors > 1 ? [4 * vectors, 4, 1] : [4, 1];
+      n === width * vectors ? wide.stmts : n === width ? one.stmts : body;
+    const widths = vectors > 1 ? [width * vectors, width, 1] : [width, 1];
     return steps(col, range, widths, made, names);
   };
   const arrays = new Set<Held>();

@@ -21,6 +21,7 @@ import {
 import type { Expr } from '../expr.ts';
 import type { ForStmt, Stmt, VarStmt } from '../ir.ts';
 import { collectExprSyms, substituteSyms, walkExprs, walkStmts } from '../rewrite.ts';
+import { isFloatType } from '../scalar.ts';
 import { forLoop, isPlain, letStmt, type Names, type Nest, nestOf } from './build.ts';
 import { termsOf } from './columns.ts';
 import { emitProduct, MAX_COLS, MAX_ROWS } from './gemm.ts';
@@ -106,7 +107,7 @@ function tileSize(p: Contraction): { rows: number; cols: Dim } {
 /** Takes a nest apart into the parts of a contraction, if it is one. */
 export function contractionOf(nest: Nest, names: Names): Contraction | undefined {
   const [init, loop, ...epilogue] = nest.body;
-  if (init?.kind !== 'var' || init.type !== 'f32' || init.lanes !== 1) return undefined;
+  if (init?.kind !== 'var' || !isFloatType(init.type) || init.lanes !== 1) return undefined;
   if (loop?.kind !== 'for' || loop.role !== 'reduce') return undefined;
   const { loops: sums, body } = nestOf([loop], 'reduce');
   const axes = [...nest.loops, ...sums].map((l) => l.axis.id);

@@ -1,4 +1,4 @@
-// A tile of a contraction: for stretches of the sum the right factor is packed into panels 16 wide, over
+// A tile of a contraction: for stretches of the sum the right factor is packed into panels four vectors wide, over
 // which blocks of two rows accumulate in registers. Sums that need several stretches wait in a scratch
 // tile; the last stretch goes on in registers with what the kernel does with the sum.
 // Invariant: the panel's edges are zero, so every block is whole in its columns; scratch beyond the
@@ -22,12 +22,13 @@ import {
   add,
   binary,
   compare,
+  constant,
   dimValue,
   type Expr,
-  f32,
   letRef,
   load,
   madd,
+  type ScalarType,
   select,
   splat,
   varRef,
@@ -49,8 +50,8 @@ export const MAX_COLS = 256;
 
 /** The longest stretch of a sum: a panel and the rows of a block fit the first cache. */
 const STRETCH = 512;
-const PANEL_WIDTH = 16;
-const VECTORS = PANEL_WIDTH / 4;
+/** Vectors side by side in a panel. */
+const VECTORS = 4;
 const BLOCK_ROWS = 2;
 /** Rows that scratch keeps side by side for a left factor whose rows run along memory. */
 const HELD_ROWS = 4;
@@ -103,6 +104,10 @@ class Product {
   private readonly rows: Range;
   private readonly cols: Range;
   private readonly names: Names;
+  /** The type of factors and sums, the lanes of its vectors, the columns of a panel. */
+  private readonly type: ScalarType;
+  private readonly lanes: 2 | 4;
+  private readonly panelWidth: number;
   private readonly panel: string;
   private readonly partial: string;
   /** Holds the left factor where it is not read in place. */
@@ -120,6 +125,9 @@ class Product {
     this.rows = rows;
     this.cols = cols;
     this.names = names;
+    this.type = p.init.type;
+    this.lanes = names.width;
+    this.panelWidth = VECTORS * names.width;
     this.panel = names.fresh('panel');
     this.partial = names.fresh('partial');
     this.held = names.fresh('left');
@@ -130,7 +138,7 @@ class Product {
     this.sumOffsets = new Offsets(k, [r, c], STRETCH, names);
     const shape = { row: r.id, rows: BLOCK_ROWS, col: c.id, vectors: VECTORS };
     const sums = new Map([[this.sum, ROW | COL]]);
-    const block = blockOf(this.finished(varRef(this.sum, 'f32')), shape, names, sums);
+    const block = blockOf(this.finished(varRef(this.sum, this.type)), shape, names, sums);
     this.finish = block && block.cost.contiguous > block.cost.gathers ? block.stmts : undefined;
   }
 
@@ -169,12 +177,12 @@ class Product {
 
   private withScratch(body: readonly Stmt[]): Stmt[] {
     const scratch = (name: string, length: number, inside: readonly Stmt[]): Stmt[] => [
-      { kind: 'array', name, type: 'f32', length, body: inside },
+      { kind: 'array', name, type: this.type, length, body: inside },
     ];
     let out = this.rowOffsets.around(this.sumOffsets.around(body));
     out = scratch(this.partial, MAX_ROWS * MAX_COLS, out);
     if (this.p.form !== 'direct') out = scratch(this.held, MAX_ROWS * STRETCH, out);
-    return scratch(this.panel, STRETCH * PANEL_WIDTH, out);
+    return scratch(this.panel, STRETCH * this.panelWidth, out);
   }
 
   private named(out: Stmt[], prefix: string, value: Expr): Expr {
@@ -194,9 +202,10 @@ class Product {
     const one = [...body, storeStmt(held, this.heldAt(row, 0), value)];
     if (p.form === 'across' && value.op === 'load') {
       const line: Stmt[] = [...body];
-      for (let r = 0; r < LINE_ROWS; r += HELD_ROWS) {
+      for (let r = 0; r < LINE_ROWS; r += this.lanes) {
         const at = addDim(value.index, r);
-        line.push(storeStmt(held, this.heldAt(row, r), load(value.buffer, 'f32', at, 4)));
+        const rows = load(value.buffer, this.type, at, this.lanes);
+        line.push(storeStmt(held, this.heldAt(row, r), rows));
       }
       const over = (n: number): Stmt[] => [
         ...place,
@@ -227,9 +236,9 @@ class Product {
   private strips(s: Stretch): Stmt {
     const { p, names, cols } = this;
     const body: Stmt[] = [];
-    const ragged = minDim(PANEL_WIDTH, subDim(cols.end, symDim(p.col.axis)));
+    const ragged = minDim(this.panelWidth, subDim(cols.end, symDim(p.col.axis)));
     const width = bindDim(body, names, 'w', ragged);
-    const isWhole = this.named(body, 'whole', isZero(subDim(PANEL_WIDTH, width)));
+    const isWhole = this.named(body, 'whole', isZero(subDim(this.panelWidth, width)));
     body.push(...this.pack(s, width, isWhole));
     const inRegisters = this.named(body, 'finish', binary('and', s.isLast, isWhole));
     const strip: Strip = { width, inRegisters };
@@ -241,24 +250,24 @@ class Product {
       names,
     );
     body.push(...blocks, ifStmt(s.isLast, this.finishRest(strip), []));
-    return forLoop(p.col.axis, cols.start, cols.end, PANEL_WIDTH, 'serial', body);
+    return forLoop(p.col.axis, cols.start, cols.end, this.panelWidth, 'serial', body);
   }
 
   /** Copies a panel of the right factor, zero beyond the last column. */
   private pack(s: Stretch, width: Dim, isWhole: Expr): Stmt[] {
     const { names, panel, p } = this;
     const lane = makeSym(names.fresh('jj'));
-    const at = addDim(mulDim(symDim(this.depth), PANEL_WIDTH), symDim(lane));
+    const at = addDim(mulDim(symDim(this.depth), this.panelWidth), symDim(lane));
     const offsets: Stmt[] = [];
     const deep = this.deep(p.right, s, offsets);
     const right = substituted(deep, p.col.axis, addDim(symDim(p.col.axis), symDim(lane)));
     const one = [storeStmt(panel, at, right)];
-    const zero = storeStmt(panel, at, f32(0));
+    const zero = storeStmt(panel, at, constant(this.type, 0));
     const over = (body: readonly Stmt[]): Stmt =>
       forLoop(this.depth, 0, s.length, 1, 'serial', [...offsets, ...body]);
     const ragged = over([
       forLoop(lane, 0, width, 1, 'serial', one),
-      forLoop(lane, width, PANEL_WIDTH, 1, 'serial', [zero]),
+      forLoop(lane, width, this.panelWidth, 1, 'serial', [zero]),
     ]);
     const block = blockOf(one, { rows: 1, col: lane.id, vectors: VECTORS }, names);
     if (!block) return [ragged];
@@ -268,32 +277,32 @@ class Product {
 
   /** Multiplies `rows` rows with the panel; the sums are finished, or wait in scratch. */
   private multiply(rows: number, s: Stretch, strip: Strip): Stmt[] {
-    const { panel } = this;
+    const { panel, type, lanes } = this;
     const out: Stmt[] = [];
     const sums: { name: string; at: Dim }[][] = [];
     for (let r = 0; r < rows; r++) {
       sums.push([]);
       for (let u = 0; u < VECTORS; u++) {
         const name = copyName(this.sum, ROW | COL, r, u);
-        sums[r].push({ name, at: this.place(addDim(this.rowIn(), r), 4 * u) });
-        out.push({ kind: 'var', name, type: 'f32', lanes: 4, init: splat(f32(0)) });
+        sums[r].push({ name, at: this.place(addDim(this.rowIn(), r), lanes * u) });
+        out.push({ kind: 'var', name, type, lanes, init: constant(type, 0, lanes) });
       }
     }
     const all = sums.flat();
-    const wait = all.map(({ name, at }) => storeStmt(this.partial, at, varRef(name, 'f32', 4)));
-    const goOn = all.map(({ name, at }) => setStmt(name, load(this.partial, 'f32', at, 4)));
+    const wait = all.map(({ name, at }) => storeStmt(this.partial, at, varRef(name, type, lanes)));
+    const goOn = all.map(({ name, at }) => setStmt(name, load(this.partial, type, at, lanes)));
     const row = this.heldRow(out);
     const left = sums.map((_, r) => this.leftOf(row, r, s, out));
     out.push(ifStmt(s.isFirst, [], goOn));
     const turn: Stmt[] = [];
     const right = sums[0].map((_, u) => {
-      const at = addDim(mulDim(symDim(this.depth), PANEL_WIDTH), 4 * u);
-      return this.named(turn, 'q', load(panel, 'f32', at, 4));
+      const at = addDim(mulDim(symDim(this.depth), this.panelWidth), lanes * u);
+      return this.named(turn, 'q', load(panel, type, at, lanes));
     });
     sums.forEach((row, r) => {
-      const x = this.named(turn, 'x', splat(left[r]));
+      const x = this.named(turn, 'x', splat(left[r], lanes));
       row.forEach(({ name }, u) => {
-        turn.push(setStmt(name, madd(x, right[u], varRef(name, 'f32', 4))));
+        turn.push(setStmt(name, madd(x, right[u], varRef(name, type, lanes))));
       });
     });
     out.push(forLoop(this.depth, 0, s.length, 1, 'serial', turn));
@@ -305,7 +314,7 @@ class Product {
   /** The left factor in row `r` of a block. */
   private leftOf(row: Dim, r: number, s: Stretch, out: Stmt[]): Expr {
     const { p } = this;
-    if (p.form !== 'direct') return load(this.held, 'f32', this.heldAt(row, r));
+    if (p.form !== 'direct') return load(this.held, this.type, this.heldAt(row, r));
     const own = this.rowOffsets.apply(p.left, addDim(this.rowIn(), r), out);
     const down = substituted(own, p.row.axis, addDim(symDim(p.row.axis), r));
     return this.deep(down, s, out);
@@ -318,7 +327,7 @@ class Product {
     const out: Stmt[] = [];
     const column = makeSym(names.fresh('j'));
     const inside = subDim(symDim(column), symDim(axis));
-    const waiting = load(this.partial, 'f32', this.place(this.rowIn(), inside));
+    const waiting = load(this.partial, this.type, this.place(this.rowIn(), inside));
     const body: Stmt[] = [];
     const sum = this.named(body, 'sum', waiting);
     body.push(
@@ -331,8 +340,8 @@ class Product {
     const across = steps(
       loop,
       range,
-      fits ? [4, 1] : [1],
-      (n) => (n === 4 && vector ? vector.stmts : body),
+      fits ? [this.lanes, 1] : [1],
+      (n) => (n > 1 && vector ? vector.stmts : body),
       names,
     );
     const whole = dimValue(wholeEnd(rows.start, rows.end, BLOCK_ROWS));
@@ -365,7 +374,7 @@ class Product {
   /** Where a sum waits: strips one after the other, each with its rows in order. */
   private place(row: Dim, column: Dim): Dim {
     const before = mulDim(subDim(symDim(this.p.col.axis), this.cols.start), MAX_ROWS);
-    return sumDims([before, mulDim(row, PANEL_WIDTH), column]);
+    return sumDims([before, mulDim(row, this.panelWidth), column]);
   }
 }
 

@@ -45,7 +45,7 @@ export function planGrid(
   for (let k = loops.length - 1; k >= 0; k--) {
     const col = loops[k].axis.id;
     const block = blockOf(body, { rows: 1, col, vectors: 1 }, names);
-    if (!block || !pays(block.cost)) continue;
+    if (!block || !pays(block.cost, names.width)) continue;
     const crossed = block.cost.gathers > 0 ? crossing(loops, body, names) : undefined;
     if (crossed) return crossed;
     const { loads, ops } = innerWork(body, col);
@@ -218,15 +218,16 @@ export function emitGrid(
     }
     if (plan.crossed) {
       const cols = (rows: number): Stmt[] =>
-        steps(loops[col], ranges[col], [4, 1], (n) => block(rows, n > 1 ? 1 : 0), names);
+        steps(loops[col], ranges[col], [names.width, 1], (n) => block(rows, n > 1 ? 1 : 0), names);
       return others(steps(loops[row], ranges[row], [shape.rows, 1], cols, names));
     }
     const rows = (vectors: number): Stmt[] => {
       if (row < 0) return block(1, vectors);
       return steps(loops[row], ranges[row], [shape.rows, 1], (n) => block(n, vectors), names);
     };
-    const widths = shape.vectors > 1 ? [4 * shape.vectors, 4, 1] : [4, 1];
-    inside = steps(loops[col], ranges[col], widths, (n) => rows(Math.floor(n / 4)), names);
+    const { width } = names;
+    const widths = shape.vectors > 1 ? [width * shape.vectors, width, 1] : [width, 1];
+    inside = steps(loops[col], ranges[col], widths, (n) => rows(Math.floor(n / width)), names);
   }
   return others(inside);
 }

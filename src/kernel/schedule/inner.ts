@@ -48,20 +48,25 @@ function vectoriseLoop(s: ForStmt, names: Names): Stmt[] | undefined {
   return undefined;
 }
 
-/** A loop of independent turns in steps of four, with a scalar rest; undefined if it does not fit. */
+/** A loop of independent turns in steps of a vector, with a scalar rest; undefined if it does not fit. */
 export function strip(s: ForStmt, names: Names): Stmt[] | undefined {
   const { start, end } = s;
   if (s.step !== 1) return undefined;
   const block = blockOf(s.body, { rows: 1, col: s.axis.id, vectors: 1 }, names);
-  if (!block || !pays(block.cost)) return undefined;
+  if (!block || !pays(block.cost, names.width)) return undefined;
   const out: Stmt[] = [];
-  const whole = bindDim(out, names, 'e', wholeEnd(start, end, 4));
-  out.push(forLoop(s.axis, start, whole, 4, s.role, block.stmts));
+  const whole = bindDim(out, names, 'e', wholeEnd(start, end, names.width));
+  out.push(forLoop(s.axis, start, whole, names.width, s.role, block.stmts));
   out.push(forLoop(s.axis, whole, end, 1, s.role, s.body));
   return out;
 }
 
 /** Whether vectors make up for the lanes that must be gathered one by one. */
-export function pays(cost: { gathers: number; contiguous: number; ops: number }): boolean {
-  return cost.gathers === 0 ? cost.contiguous > 0 : cost.ops + cost.contiguous > 4 * cost.gathers;
+export function pays(
+  cost: { gathers: number; contiguous: number; ops: number },
+  width: number,
+): boolean {
+  return cost.gathers === 0
+    ? cost.contiguous > 0
+    : cost.ops + cost.contiguous > width * cost.gathers;
 }

@@ -6,22 +6,23 @@ import { exprCost } from '../cost.ts';
 import { binary, constant, type Expr, extract, letRef, type ScalarType, varRef } from '../expr.ts';
 import type { Combine, ForStmt, Stmt } from '../ir.ts';
 import { mapExpr, mapStmtExprs, mapStmts, rebuild, walkExprs, walkStmts } from '../rewrite.ts';
+import { isFloatType, scalarInfo } from '../scalar.ts';
 import { blockOf, copyName } from './block.ts';
 import { bindDim, forLoop, type Names, nestOf, setStmt, wholeEnd } from './build.ts';
 import { COL } from './vary.ts';
 
 /** The value that changes nothing: what a partial accumulator starts from. */
-export function identityOf(op: Combine['op'], type: ScalarType): number {
+export function identityOf(op: Combine['op'], type: ScalarType): number | bigint {
   switch (op) {
     case 'add':
       // Minus zero, since 0 + -0 is 0 but a sum of nothing but -0 is -0.
-      return type === 'f32' ? -0 : 0;
+      return isFloatType(type) ? -0 : 0;
     case 'mul':
       return 1;
     case 'max':
-      return type === 'f32' ? -Infinity : -0x80000000;
+      return scalarInfo(type).lowest;
     case 'min':
-      return type === 'f32' ? Infinity : 0x7fffffff;
+      return scalarInfo(type).highest;
     case 'and':
       return type === 'bool' ? 1 : -1;
     case 'or':
@@ -103,29 +104,31 @@ export function splitReduction(loop: ForStmt, names: Names): Stmt[] | undefined 
   if (!many || !one) return undefined;
   if (one.cost.contiguous === 0 || one.cost.gathers > 0) return undefined;
 
+  const { width } = names;
   const out: Stmt[] = [];
   const part = (a: Accumulator, u: number): string => copyName(alias.get(a.variable)!, COL, 0, u);
   for (const a of accs) {
-    const init = constant(a.type, identityOf(a.op, a.type), 4);
+    const init = constant(a.type, identityOf(a.op, a.type), width);
     for (let u = 0; u < vectors; u++) {
-      out.push({ kind: 'var', name: part(a, u), type: a.type, lanes: 4, init });
+      out.push({ kind: 'var', name: part(a, u), type: a.type, lanes: width, init });
     }
   }
   const body: Stmt[] = [];
   const { axis, start, end } = inner;
-  const wide = vectors > 1 ? bindDim(body, names, 'e', wholeEnd(start, end, 4 * vectors)) : start;
-  const whole = bindDim(body, names, 'e', wholeEnd(start, end, 4));
-  if (vectors > 1) body.push(forLoop(axis, start, wide, 4 * vectors, 'serial', many.stmts));
-  body.push(forLoop(axis, wide, whole, 4, 'serial', one.stmts));
+  const wide =
+    vectors > 1 ? bindDim(body, names, 'e', wholeEnd(start, end, width * vectors)) : start;
+  const whole = bindDim(body, names, 'e', wholeEnd(start, end, width));
+  if (vectors > 1) body.push(forLoop(axis, start, wide, width * vectors, 'serial', many.stmts));
+  body.push(forLoop(axis, wide, whole, width, 'serial', one.stmts));
   body.push(forLoop(axis, whole, end, 1, 'serial', nest.body));
   out.push(...rewrap(outer, body));
   for (const a of accs) {
-    const ref = (u: number): Expr => varRef(part(a, u), a.type, 4);
+    const ref = (u: number): Expr => varRef(part(a, u), a.type, width);
     let sum = ref(0);
     for (let u = 1; u < vectors; u++) sum = binary(a.op, sum, ref(u));
     const name = names.fresh('h');
     out.push({ kind: 'let', name, value: sum });
-    out.push(setStmt(a.variable, binary(a.op, varRef(a.variable, a.type), across(name, a))));
+    out.push(setStmt(a.variable, binary(a.op, varRef(a.variable, a.type), across(name, a, width))));
   }
   return out;
 }
@@ -148,9 +151,10 @@ function renameVars(stmts: readonly Stmt[], to: ReadonlyMap<string, string>): St
 }
 
 /** The lanes of a vector local combined, in pairs. */
-function across(name: string, a: Accumulator): Expr {
-  const v = letRef(name, a.type, 4);
+function across(name: string, a: Accumulator, width: 2 | 4): Expr {
+  const v = letRef(name, a.type, width);
   const low = binary(a.op, extract(v, 0), extract(v, 1));
+  if (width === 2) return low;
   return binary(a.op, low, binary(a.op, extract(v, 2), extract(v, 3)));
 }
 

@@ -5,6 +5,7 @@
 import { invariant } from '../../core/error.ts';
 import { type Graph, getDefaultGraph } from '../../graph/graph.ts';
 import type { Tensor } from '../../graph/tensor.ts';
+import { cast } from '../../ops/basic.ts';
 import type { TensorLike } from '../../ops/convert.ts';
 import { add, div, mul, sqrt, square, sub } from '../../ops/math.ts';
 import { type Variable, variable } from '../../ops/state.ts';
@@ -48,7 +49,7 @@ export class AdamOptimizer extends Optimizer {
 
   protected override prepare(): void {
     const { one, two } = this.powersHere();
-    this.stepRate = div(mul(this.scalar(this.rate), sqrt(sub(1, two))), sub(1, one));
+    this.stepRate = div(mul(this.scalar(this.rate, 'float32'), sqrt(sub(1, two))), sub(1, one));
   }
 
   private powersHere(): Powers {
@@ -72,7 +73,8 @@ export class AdamOptimizer extends Optimizer {
     const mean = add(mul(m, this.beta1), mul(gradient, 1 - this.beta1));
     const variance = add(mul(s, this.beta2), mul(square(gradient), 1 - this.beta2));
     invariant(this.stepRate, 'updates come after prepare');
-    const step = div(mul(mean, this.stepRate), add(sqrt(variance), this.epsilon));
+    const rate = cast(this.stepRate, v.dtype);
+    const step = div(mul(mean, rate), add(sqrt(variance), this.epsilon));
     return [m.assign(mean), s.assign(variance), v.assignSub(step)];
   }
 

@@ -18,6 +18,6 @@ export class GradientDescentOptimizer extends Optimizer {
   protected createSlots(): void {}
 
   protected update(gradient: Tensor, v: Variable): Tensor[] {
-    return [v.assignSub(mul(gradient, this.scalar(this.rate)))];
+    return [v.assignSub(mul(gradient, this.scalar(this.rate, v.dtype)))];
   }
 }

@@ -30,9 +30,9 @@ export class MomentumOptimizer extends Optimizer {
 
   protected update(gradient: Tensor, v: Variable): Tensor[] {
     const slot = this.getSlot(v, 'momentum') as Variable;
-    const decay = this.scalar(this.momentum);
+    const decay = this.scalar(this.momentum, v.dtype);
     const accumulated = add(mul(slot, decay), gradient);
     const step = this.nesterov ? add(gradient, mul(accumulated, decay)) : accumulated;
-    return [slot.assign(accumulated), v.assignSub(mul(step, this.scalar(this.rate)))];
+    return [slot.assign(accumulated), v.assignSub(mul(step, this.scalar(this.rate, v.dtype)))];
   }
 }

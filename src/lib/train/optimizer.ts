@@ -2,10 +2,11 @@
 // all updates.
 
 import { gradients } from '../../autodiff/gradients.ts';
+import { type DType, dtypeInfo } from '../../core/dtype.ts';
 import { ValueError } from '../../core/error.ts';
 import { getDefaultGraph, nameScope } from '../../graph/graph.ts';
 import type { Operation, Tensor } from '../../graph/tensor.ts';
-import { group } from '../../ops/basic.ts';
+import { cast, group } from '../../ops/basic.ts';
 import { constantOf, type TensorLike, toTensor } from '../../ops/convert.ts';
 import { trainableVariables, type Variable, variable } from '../../ops/state.ts';
 
@@ -108,9 +109,9 @@ export abstract class Optimizer {
   protected zerosSlot(v: Variable, name: string, label: string): Variable {
     const old = this.getSlot(v, name);
     if (old) return old;
-    const data = new Float32Array(v.shape.reduce((a, b) => a * b, 1));
+    const data = dtypeInfo(v.dtype).alloc(v.shape.reduce((a, b) => a * b, 1));
     const slot = getDefaultGraph().nameScope(`${v.name}/`, () =>
-      variable(() => constantOf(data, 'float32', undefined, v.shape), {
+      variable(() => constantOf(data, v.dtype, undefined, v.shape), {
         name: label,
         trainable: false,
       }),
@@ -121,8 +122,8 @@ export abstract class Optimizer {
     return slot;
   }
 
-  /** A hyperparameter as a tensor. */
-  protected scalar(x: TensorLike): Tensor {
-    return toTensor(x, 'float32');
+  /** A hyperparameter as a tensor of a variable's dtype. */
+  protected scalar(x: TensorLike, dtype: DType): Tensor {
+    return cast(toTensor(x, dtype), dtype);
   }
 }
