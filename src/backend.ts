@@ -8,12 +8,14 @@ export {
 } from './backends/from-kernels.ts';
 export { applyFn, type Dim, type Sym } from './core/dim.ts';
 export { evalDim } from './core/dim-value.ts';
-export { type DTypeInfo, dtypeInfo, type TypedArray } from './core/dtype.ts';
+export { type DTypeInfo, type DTypeKind, dtypeInfo, type TypedArray } from './core/dtype.ts';
 export {
   binaryFn,
   bitcastFn,
   castFn,
   compareFn,
+  type Fn1,
+  type Fn2,
   unaryFn,
 } from './kernel/arithmetic.ts';
 export { argsOf, type Expr, type ScalarType } from './kernel/expr.ts';

@@ -7,8 +7,10 @@ import { erf, powFloat, powInt, roundHalfEven } from '../util/numeric.ts';
 import type { BinaryOp, CompareOp, ScalarType, UnaryOp } from './expr.ts';
 import { isFloatType } from './scalar.ts';
 
-type Fn1 = (a: number) => number;
-type Fn2 = (a: number, b: number) => number;
+/** A function of one number. */
+export type Fn1 = (a: number) => number;
+/** A function of two numbers. */
+export type Fn2 = (a: number, b: number) => number;
 
 const { fround } = Math;
 const wrap = (a: bigint): bigint => BigInt.asIntN(64, a);

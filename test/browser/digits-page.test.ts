@@ -42,7 +42,8 @@ describe.skipIf(skip)('the digits page', () => {
       let server: ViteDevServer;
       let page: Page;
       const errors: string[] = [];
-      const text = (id: string): Promise<string> => page.locator(`#${id}`).innerText();
+      const text = async (id: string): Promise<string> =>
+        (await page.locator(`#${id}`).textContent()) ?? '';
 
       /** Draws a straight line down the middle of the drawing area, by mouse. */
       const drawOne = async (): Promise<void> => {
@@ -112,7 +113,7 @@ describe.skipIf(skip)('the digits page', () => {
         expect(plans).toBeLessThanOrEqual(4);
         await drawOne();
         await answered('1');
-        const shares = await page.locator('#bars .share').allInnerTexts();
+        const shares = await page.locator('#bars .share').allTextContents();
         const sum = shares.reduce((n, s) => n + Number.parseFloat(s), 0);
         expect(Math.abs(sum - 100)).toBeLessThan(1);
         await page.getByRole('button', { name: 'Clear' }).click();
