@@ -1,6 +1,6 @@
 // How results are compared with the truth, and how far off they are.
 
-import { isFloat } from '../core/dtype.ts';
+import { isFloat, toNumbers } from '../core/dtype.ts';
 import type { NDArray } from '../core/ndarray.ts';
 
 /** A result that is not what it should be. */
@@ -19,12 +19,13 @@ export function compare(got: NDArray, want: NDArray, tolerance: number, what: st
   if (got.shape.length !== want.shape.length || got.shape.some((n, i) => n !== want.shape[i])) {
     throw new ConformanceError(`${what}: the shape is (${got.shape}), should be (${want.shape})`);
   }
+  const [gotData, wantData] = [got, want].map((v) => toNumbers(v.dtype, v.data));
   const scale = isFloat(got.dtype)
-    ? Array.from(want.data).reduce((m, x) => (Number.isFinite(x) ? Math.max(m, Math.abs(x)) : m), 1)
+    ? Array.from(wantData).reduce((m, x) => (Number.isFinite(x) ? Math.max(m, Math.abs(x)) : m), 1)
     : 0;
   let worst = 0;
-  for (let i = 0; i < got.data.length; i++) {
-    const [g, w] = [got.data[i], want.data[i]];
+  for (let i = 0; i < gotData.length; i++) {
+    const [g, w] = [gotData[i], wantData[i]];
     if (Object.is(g, w) || g === w) continue;
     const off = Math.abs(g - w);
     if (!(off <= tolerance * scale)) {

@@ -23,12 +23,12 @@ export function drawValue(
   next: () => number,
 ): NDArray {
   const n = shape.reduce((a, b) => a * b, 1);
-  const { kind, alloc } = dtypeInfo(dtype);
+  const { kind, alloc, half, min, max } = dtypeInfo(dtype);
   const whole = kind !== 'float';
-  const { low = whole ? -5 : -2, high = whole ? 5 : 2, distinct = false } = draw;
+  const { low = whole ? Math.max(min, -5) : -2, high = whole ? 5 : 2, distinct = false } = draw;
   const data = alloc(n);
   const filled = (value: (i: number) => number): NDArray => {
-    for (let i = 0; i < n; i++) data[i] = value(i);
+    for (let i = 0; i < n; i++) data[i] = half ? half.bits(value(i)) : value(i);
     return new NDArray(dtype, shape, data as DataOf[DType]);
   };
   if (kind === 'bool') return filled(() => (next() < 0.5 ? 0 : 1));
@@ -38,9 +38,9 @@ export function drawValue(
       const j = Math.floor(next() * (i + 1));
       [order[i], order[j]] = [order[j], order[i]];
     }
-    return filled((i) => (whole ? order[i] : order[i] / 8));
+    return filled((i) => (whole ? order[i] - (min < 0 ? 0 : Math.min(...order)) : order[i] / 8));
   }
   if (!whole) return filled(() => low + next() * (high - low));
-  const [a, b] = [Math.ceil(low), Math.floor(high)];
+  const [a, b] = [Math.max(min, Math.ceil(low)), Math.min(max, Math.floor(high))];
   return filled(() => a + Math.floor(next() * (b - a + 1)));
 }

@@ -1,20 +1,12 @@
 // Host values from what people write: numbers, booleans, typed arrays, NDArrays and nested arrays.
 // Data never decides a dtype: numbers are float32 unless a dtype is asked for, booleans are bool.
 
-import { type DType, dtypeInfo, dtypeNames, isDType } from './dtype.ts';
+import { type DType, dtypeInfo, dtypeNames, isDType, type TypedArray, toNumbers } from './dtype.ts';
 import { DTypeError, ValueError } from './error.ts';
 import { type DataOf, NDArray } from './ndarray.ts';
 
 /** What can be turned into an NDArray. */
-export type ArrayLike =
-  | number
-  | boolean
-  | NDArray
-  | Float32Array
-  | Float64Array
-  | Int32Array
-  | Uint8Array
-  | readonly ArrayLike[];
+export type ArrayLike = number | boolean | NDArray | TypedArray | readonly ArrayLike[];
 
 /** Whether a value has the outer form of an {@link ArrayLike}. */
 export function isArrayLike(x: unknown): x is ArrayLike {
@@ -27,12 +19,21 @@ export function isArrayLike(x: unknown): x is ArrayLike {
   );
 }
 
+/** Typed arrays of integers by dtype. Bits of 16-bit floats look like uint16: they need their dtype. */
+const STORED = [
+  [Int8Array, 'int8'],
+  [Uint8Array, 'uint8'],
+  [Int16Array, 'int16'],
+  [Uint16Array, 'uint16'],
+  [Uint32Array, 'uint32'],
+] as const;
+
 /** The dtype whose storage a typed array is; undefined for anything else. */
 export function dtypeOfTyped(x: unknown): DType | undefined {
   if (x instanceof Float32Array) return 'float32';
   if (x instanceof Float64Array) return 'float64';
   if (x instanceof Int32Array) return 'int32';
-  if (x instanceof Uint8Array) return 'int32';
+  for (const [type, dtype] of STORED) if (x instanceof type) return dtype;
   return undefined;
 }
 
@@ -82,10 +83,11 @@ function convert(x: unknown, dtype: DType | undefined): NDArray {
   );
 }
 
-function fromTyped(x: Float32Array | Int32Array | Uint8Array, own: DType, dtype?: DType): NDArray {
+function fromTyped(x: TypedArray, own: DType, dtype?: DType): NDArray {
   const to = dtype ?? own;
   const bytesAsBool = x instanceof Uint8Array && to === 'bool';
-  if (to !== own && !bytesAsBool) {
+  const isBits = x instanceof Uint16Array && dtypeInfo(to).half !== undefined;
+  if (to !== own && !bytesAsBool && !isBits) {
     throw new DTypeError(
       'value/dtype',
       `the value is ${own} (${x.constructor.name}), ${to} is needed. ` +
@@ -160,7 +162,7 @@ function fill(
     if (rest.length !== want.length || rest.some((d, i) => d !== want[i])) {
       throw ragged(path, want[0] ?? 0, `shape (${rest.join(', ')})`);
     }
-    const values = x instanceof NDArray ? x.data : (x as unknown as Float32Array);
+    const values = x instanceof NDArray ? toNumbers(x.dtype, x.data) : (x as unknown as TypedArray);
     for (let i = 0; i < values.length; i++) data[at + i] = element(values[i], dtype, path);
     return at + values.length;
   }
@@ -188,15 +190,16 @@ function element(x: unknown, dtype: DType, path: readonly number[]): number {
       `${typeof x} ${String(x)}${where} is no ${dtype}. Use numbers, or cast() a bool tensor.`,
     );
   }
-  if (dtype !== 'int32') return x;
+  const { kind, half, min, max } = dtypeInfo(dtype);
+  if (kind === 'float') return half ? half.bits(x) : x;
   if (!Number.isInteger(x)) {
     throw new DTypeError(
       'value/dtype',
-      `${x}${where} is no int32. Use integers, or round them first.`,
+      `${x}${where} is no ${dtype}. Use integers, or round them first.`,
     );
   }
-  if (x < -2147483648 || x > 2147483647) {
-    throw new DTypeError('value/range', `${x}${where} is beyond int32. Use -2^31 to 2^31-1.`);
+  if (x < min || x > max) {
+    throw new DTypeError('value/range', `${x}${where} is beyond ${dtype}. Use ${min} to ${max}.`);
   }
   return x;
 }

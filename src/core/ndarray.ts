@@ -11,7 +11,15 @@ export type NestedArray = number | boolean | NestedArray[];
 export interface DataOf {
   float32: Float32Array;
   float64: Float64Array;
+  /** The bits of the numbers. */
+  float16: Uint16Array;
+  bfloat16: Uint16Array;
+  int8: Int8Array;
+  uint8: Uint8Array;
+  int16: Int16Array;
+  uint16: Uint16Array;
   int32: Int32Array;
+  uint32: Uint32Array;
   bool: Uint8Array;
 }
 
@@ -42,14 +50,14 @@ export class NDArray<D extends DType = DType> {
           `(${this.shape.join(', ')}). Use toArray() or data.`,
       );
     }
-    const x = this.data[0];
+    const x = this.#number(0);
     return (this.dtype === 'bool' ? x !== 0 : x) as [D] extends ['bool'] ? boolean : number;
   }
 
   /** The elements as nested arrays (a plain number or boolean for a scalar). */
   toArray(): NestedArray {
     const read = (i: number): number | boolean =>
-      this.dtype === 'bool' ? this.data[i] !== 0 : this.data[i];
+      this.dtype === 'bool' ? this.data[i] !== 0 : this.#number(i);
     let at = 0;
     const build = (axis: number): NestedArray => {
       if (axis === this.shape.length) return read(at++);
@@ -58,14 +66,21 @@ export class NDArray<D extends DType = DType> {
     return build(0);
   }
 
+  #number(i: number): number {
+    const { half } = dtypeInfo(this.dtype);
+    // The exact reference computes them as numbers.
+    const bits = half && this.data instanceof Uint16Array;
+    return bits ? half.value(this.data[i]) : this.data[i];
+  }
+
   toString(): string {
     return `NDArray ${this.dtype}(${this.shape.join(', ')})`;
   }
 
   /** What `console.log` shows in Node: type, shape and the first elements. */
   [Symbol.for('nodejs.util.inspect.custom')](): string {
-    const shown = Array.from(this.data.subarray(0, 8), (x) =>
-      this.dtype === 'bool' ? String(x !== 0) : String(Number(x.toPrecision(7))),
+    const shown = Array.from(this.data.subarray(0, 8), (x, i) =>
+      this.dtype === 'bool' ? String(x !== 0) : String(Number(this.#number(i).toPrecision(7))),
     );
     if (this.data.length > 8) shown.push(`… ${this.data.length} elements`);
     return `${this.toString()} [${shown.join(', ')}]`;

@@ -44,7 +44,16 @@ function fromBase64(text: string): Uint8Array {
   return Uint8Array.from(raw, (c) => c.charCodeAt(0));
 }
 
-const ARRAYS = { Float32Array, Int32Array, Uint8Array, Float64Array } as const;
+const ARRAYS = {
+  Float32Array,
+  Float64Array,
+  Int8Array,
+  Uint8Array,
+  Int16Array,
+  Uint16Array,
+  Int32Array,
+  Uint32Array,
+} as const;
 
 function encodeAtom(a: Atom): Json {
   if (a.kind === 'sym') {

@@ -44,6 +44,8 @@ export interface ReferenceContext {
   readonly run: number;
   /** Number of the loop turn, 0 outside of loops. */
   readonly iteration: number;
+  /** Whether floats are computed in float64 and never rounded to their dtype. */
+  readonly exact?: boolean;
 }
 
 export interface GradientContext<A extends Attrs = Attrs> {

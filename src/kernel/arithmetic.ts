@@ -48,6 +48,12 @@ const I64_UNARY: Partial<Record<UnaryOp, Fn1>> = {
   nearest: same,
 };
 
+const U32_UNARY: Partial<Record<UnaryOp, Fn1>> = {
+  ...I32_UNARY,
+  neg: (a) => -a >>> 0,
+  abs: same,
+};
+
 const FLOAT_UNARY: Partial<Record<UnaryOp, Fn1>> = {
   neg: (a) => -a,
   abs: Math.abs,
@@ -69,7 +75,14 @@ const FLOAT_UNARY: Partial<Record<UnaryOp, Fn1>> = {
 export function unaryFn(fn: UnaryOp, type: ScalarType): Fn1 {
   if (fn === 'not') return (a) => (a === 0 ? 1 : 0);
   if (fn === 'isnan') return (a) => (Number.isNaN(a) ? 1 : 0);
-  const table = { f32: FLOAT_UNARY, f64: FLOAT_UNARY, i32: I32_UNARY, i64: I64_UNARY, bool: {} };
+  const table = {
+    f32: FLOAT_UNARY,
+    f64: FLOAT_UNARY,
+    i32: I32_UNARY,
+    u32: U32_UNARY,
+    i64: I64_UNARY,
+    bool: {},
+  };
   const f: Fn1 | undefined = (table[type] as Partial<Record<UnaryOp, Fn1>>)[fn];
   if (!f) return unsupported(`${fn} of ${type}`);
   return type === 'f32' ? (a) => fround(f(a)) : f;
@@ -110,6 +123,26 @@ const I32_BINARY: Readonly<Record<BinaryOp, Fn2>> = {
   mulhiu: mulHighUnsigned,
 };
 
+/** What i32 does, its result without a sign; and what differs. */
+const U32_BINARY: Partial<Record<BinaryOp, Fn2>> = {
+  ...Object.fromEntries(
+    Object.entries(I32_BINARY).map(([fn, f]): [string, Fn2] => [fn, (a, b) => f(a, b) >>> 0]),
+  ),
+  div: (a, b) => (b === 0 ? 0 : Math.floor(a / b)),
+  rem: (a, b) => (b === 0 ? 0 : a % b),
+  shr: (a, b) => a >>> b,
+  pow: (a, b) => powUnsigned(a, b),
+};
+
+function powUnsigned(a: number, b: number): number {
+  let [out, power] = [1, a];
+  for (let rest = b; rest > 0; rest = Math.floor(rest / 2)) {
+    if (rest % 2 === 1) out = Math.imul(out, power);
+    power = Math.imul(power, power);
+  }
+  return out >>> 0;
+}
+
 /** `Math.min` takes no bigints. */
 function lesser(a: bigint, b: bigint): bigint {
   if (b < a) return b;
@@ -137,6 +170,7 @@ export function binaryFn(fn: BinaryOp, type: ScalarType): Fn2 {
     f32: FLOAT_BINARY,
     f64: FLOAT_BINARY,
     i32: I32_BINARY,
+    u32: U32_BINARY,
     i64: I64_BINARY,
     bool: BOOL_BINARY,
   }[type];
@@ -186,6 +220,7 @@ export function castFn(to: ScalarType, from: ScalarType): Fn1 {
       f32: big1(nearestSingle),
       f64: big1(Number),
       i32: big1((a) => Number(BigInt.asIntN(32, a))),
+      u32: big1((a) => Number(BigInt.asUintN(32, a))),
       i64: same,
     };
     return casts[to];
@@ -194,10 +229,15 @@ export function castFn(to: ScalarType, from: ScalarType): Fn1 {
   if (to === 'f32') return fround;
   if (to === 'f64') return same;
   const wide = to === 'i64';
-  if (!isFloatType(from)) return wide ? (BigInt as unknown as Fn1) : same;
+  const unsigned = to === 'u32';
+  if (!isFloatType(from)) {
+    if (wide) return BigInt as unknown as Fn1;
+    return unsigned ? (a) => a >>> 0 : (a) => a | 0;
+  }
   if (wide) return saturate64 as unknown as Fn1;
   return (a) => {
     if (Number.isNaN(a)) return 0;
+    if (unsigned) return Math.trunc(Math.max(0, Math.min(0xffffffff, a)));
     return Math.max(-0x80000000, Math.min(0x7fffffff, a)) | 0;
   };
 }
@@ -206,6 +246,8 @@ const bits = new DataView(new ArrayBuffer(8));
 
 export function bitcastFn(to: ScalarType): Fn1 {
   switch (to) {
+    case 'u32':
+      return (a) => a >>> 0;
     case 'i32':
       return (a) => {
         bits.setFloat32(0, a);

@@ -135,7 +135,7 @@ export interface CastExpr extends Base {
   readonly op: 'cast';
   readonly args: readonly [Expr];
 }
-/** Reinterprets the bits of an f32 or i32, or of an f64 or i64. */
+/** Reinterprets the bits of an f32, i32 or u32, or of an f64 or i64. */
 export interface BitcastExpr extends Base {
   readonly op: 'bitcast';
   readonly args: readonly [Expr];
@@ -203,6 +203,7 @@ const CONSTANT: Readonly<Record<Exclude<ScalarType, 'i64'>, (value: number) => n
   f32: Math.fround,
   f64: (value) => value,
   i32: (value) => value | 0,
+  u32: (value) => value >>> 0,
   bool: (value) => (value ? 1 : 0),
 };
 

@@ -35,6 +35,8 @@ function makeArray(type: ScalarType, length: number): NumberBuffer {
       return new Float64Array(length).fill(Number.NaN);
     case 'i32':
       return new Int32Array(length).fill(0x7f000001);
+    case 'u32':
+      return new Uint32Array(length).fill(0x7f000001);
     case 'i64':
       return new BigInt64Array(length).fill(0x7f00000000000001n) as unknown as NumberBuffer;
     case 'bool':

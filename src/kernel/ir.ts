@@ -3,6 +3,7 @@
 // scheduler rewrites it into tiled and vectorised statements of the same language. Plain data.
 
 import type { Dim, Sym } from '../core/dim.ts';
+import type { StorageType } from '../core/dtype.ts';
 import type { Expr, Lanes, ScalarType } from './expr.ts';
 
 /**
@@ -50,7 +51,7 @@ export interface SetStmt {
   readonly name: string;
   readonly value: Expr;
 }
-/** Stores one element, or with a value of four lanes the elements `index .. index+3`. */
+/** Stores one element, or with a vector as many elements from `index` on. */
 export interface StoreStmt {
   readonly kind: 'store';
   readonly buffer: string;
@@ -104,7 +105,8 @@ export type Stmt =
 export interface BufferParam {
   /** `b0`, `b1`, …: the order of the list is the order of binding. */
   readonly name: string;
-  readonly type: ScalarType;
+  /** How elements stand in memory; those of part of a word are loaded and stored as i32. */
+  readonly type: StorageType;
   readonly access: 'read' | 'write' | 'readwrite';
 }
 

@@ -32,7 +32,7 @@ const LONG = 160;
 const laneText = (lanes: Lanes): string => (lanes === 1 ? '' : `x${lanes}`);
 
 /** What follows the digits of a constant. */
-const SUFFIX = { f32: 'f', f64: 'd', i32: 'i', i64: 'l' } as const;
+const SUFFIX = { f32: 'f', f64: 'd', i32: 'i', u32: 'u', i64: 'l' } as const;
 
 function numberText(e: Expr & { op: 'const' }): string {
   if (e.type === 'bool') return (e.value ? 'true' : 'false') + laneText(e.lanes);

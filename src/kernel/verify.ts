@@ -7,6 +7,7 @@ import { InternalError } from '../core/error.ts';
 import { argsOf, type Expr, type Lanes, type ScalarType } from './expr.ts';
 import type { AxisRole, BufferParam, Combine, Kernel, Stmt, TiledKernel } from './ir.ts';
 import { blocksOf, dimsOf, exprsOf, walkExprs } from './rewrite.ts';
+import { loadedType } from './scalar.ts';
 
 interface Local {
   readonly kind: 'let' | 'var';
@@ -42,7 +43,7 @@ interface KernelRule {
 
 const ROLES: readonly AxisRole[] = ['grid', 'lane', 'reduce', 'serial'];
 const FLOAT: readonly ScalarType[] = ['f32', 'f64'];
-const INT: readonly ScalarType[] = ['i32', 'i64'];
+const INT: readonly ScalarType[] = ['i32', 'u32', 'i64'];
 const WORD: readonly ScalarType[] = ['i32'];
 const NUMERIC: readonly ScalarType[] = [...FLOAT, ...INT];
 const BITS: readonly ScalarType[] = [...INT, 'bool'];
@@ -332,7 +333,9 @@ class Verifier {
     for (const r of KERNEL_RULES) this.report(r.name, r.check(k));
     const syms = new Set(k.params.map((p) => p.id));
     if ('tile' in k) syms.add(k.tile.id);
-    const memory = new Map<string, Memory>(k.buffers.map((b) => [b.name, b]));
+    const memory = new Map<string, Memory>(
+      k.buffers.map((b) => [b.name, { type: loadedType(b.type), access: b.access }]),
+    );
     this.block(k.body, { locals: new Map(), syms, memory });
   }
 

@@ -5,7 +5,7 @@ import { DTypeError } from '../core/error.ts';
 import { getDefaultGraph } from '../graph/graph.ts';
 import { defineOp } from '../graph/op.ts';
 import { type Operation, Tensor } from '../graph/tensor.ts';
-import { cast as castExpr } from '../kernel/expr.ts';
+import { converted } from '../kernel/narrow.ts';
 import { applyUnary, isSymbolic, type OpOptions, type TensorLike } from './convert.ts';
 import { mapHost } from './rules.ts';
 
@@ -48,20 +48,20 @@ export const noOpOp = defineOp({
   form: { kind: 'noOp' },
 });
 
-const INT_LIMIT = 2147483648;
-
-/** A float to int32 as all backends do it: truncated, saturated, NaN gives 0. */
-export function truncateToInt(x: number): number {
+/** A float to an integer as all backends do it: truncated, saturated, NaN gives 0. */
+function truncated(x: number, dtype: DType): number {
   if (Number.isNaN(x)) return 0;
-  return Math.max(-INT_LIMIT, Math.min(INT_LIMIT - 1, Math.trunc(x)));
+  const { min, max } = dtypeInfo(dtype);
+  return Math.max(min, Math.min(max, Math.trunc(x)));
 }
 
 export const castOp = defineOp<{ readonly dtype: DType }>({
   name: 'cast',
   nodeName: 'Cast',
   doc:
-    'Converts by value. Floats round to the nearest, of two the even one; a float to int32 truncates ' +
-    'toward zero, saturates, and gives 0 for NaN; anything to bool is `!= 0`; bool to numbers is 0 or 1.',
+    'Converts by value. Floats round to the nearest, of two the even one; a float to an integer ' +
+    'truncates toward zero, saturates at the limits of the dtype, and gives 0 for NaN; integers wrap ' +
+    'around; anything to bool is `!= 0`; bool to numbers is 0 or 1.',
   inputs: ['x'],
   attrs: { dtype: 'the new element type' },
   infer: ({ types: [x], values, attrs }) => ({
@@ -72,7 +72,7 @@ export const castOp = defineOp<{ readonly dtype: DType }>({
   reference: (ctx, [x], { dtype }) => [
     mapHost(ctx, dtype, [x], (v) => {
       if (dtype === 'bool') return v === 0 ? 0 : 1;
-      return dtype === 'int32' ? truncateToInt(v) : v;
+      return isFloat(x.dtype) && !isFloat(dtype) ? truncated(v, dtype) : v;
     }),
   ],
   gradient: ({ inputs: [x], grad, attrs }) => [
@@ -80,7 +80,7 @@ export const castOp = defineOp<{ readonly dtype: DType }>({
   ],
   form: {
     kind: 'scalar',
-    scalar: ([x], { dtype }) => castExpr(dtypeInfo(dtype).scalar, x),
+    scalar: ([x], { dtype }) => converted(dtype, x),
   },
 });
 

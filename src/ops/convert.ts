@@ -1,7 +1,7 @@
 // From what users pass to tensors, and from functions to nodes. Numbers are weakly typed: they take
 // the other operand's dtype, and one that does not fit is an error.
 
-import type { DType } from '../core/dtype.ts';
+import { type DType, isFloat } from '../core/dtype.ts';
 import { DTypeError } from '../core/error.ts';
 import { type ArrayLike, toNDArray } from '../core/from-nested.ts';
 import { isScoped, withGraph } from '../graph/current.ts';
@@ -42,10 +42,10 @@ function weakType(x: ArrayLike, like: DType | undefined): DType | undefined {
   while (Array.isArray(at)) at = at[0];
   if (typeof at !== 'number') return undefined;
   if (like === 'bool') return undefined;
-  if (like === 'int32' && typeof x === 'number' && !Number.isInteger(x)) {
+  if (!isFloat(like) && typeof x === 'number' && !Number.isInteger(x)) {
     throw new DTypeError(
       'dtype/weak',
-      `the number ${x} does not fit the other operand's int32. Use an integer, or cast the tensor to float32.`,
+      `the number ${x} does not fit the other operand's ${like}. Use an integer, or cast the tensor to float32.`,
     );
   }
   return like;

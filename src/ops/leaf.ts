@@ -1,7 +1,7 @@
 // Where values come from: constants, placeholders, and the parameters of functions.
 
 import { type Dim, dimOf } from '../core/dim.ts';
-import { type DType, isDType, type TypedArray } from '../core/dtype.ts';
+import { type DType, dtypeNames, isDType, type TypedArray, toNumbers } from '../core/dtype.ts';
 import { DTypeError, ShapeError, ValueError } from '../core/error.ts';
 import { shapeToString, type TensorType } from '../core/type.ts';
 import { getDefaultGraph } from '../graph/graph.ts';
@@ -110,7 +110,7 @@ export const constOp = defineOp<ConstAttrs>({
   }),
   reference: (ctx, _, attrs) => {
     const data = ctx.alloc(attrs.dtype, attrs.data.length);
-    data.set(attrs.data);
+    data.set(toNumbers(attrs.dtype, attrs.data));
     return [{ dtype: attrs.dtype, shape: attrs.shape, data }];
   },
   form: { kind: 'leaf' },
@@ -120,7 +120,7 @@ function checkSpec(what: string, dtype: DType, shape: readonly DimSpec[] | null)
   if (!isDType(dtype)) {
     throw new DTypeError(
       'dtype/unknown',
-      `${what}: "${dtype}" is no dtype. Use float32, int32 or bool.`,
+      `${what}: "${dtype}" is no dtype. Use one of ${dtypeNames()}.`,
     );
   }
   if (shape !== null && !Array.isArray(shape)) {

@@ -8,6 +8,7 @@ import { FuncEdit } from '../graph/edit.ts';
 import type { Attrs, Func, Node, Ref } from '../graph/func.ts';
 import { opRecord, type ReferenceContext } from '../graph/op.ts';
 import { liveNodes } from '../graph/walk.ts';
+import { callReference } from '../ops/reference.ts';
 import { eachBody } from './bodies.ts';
 import type { Pass } from './pass.ts';
 
@@ -89,7 +90,7 @@ function evaluate(
   const cheap = sizes.every((n) => typeof n === 'number' && n <= MAX_ELEMENTS && n <= most);
   if (!cheap) return undefined;
   try {
-    return record.reference(CONTEXT, inputs, node.attrs);
+    return callReference(record, CONTEXT, inputs, node.attrs);
   } catch {
     // What fails fails in the run, with the run's error.
     return undefined;

@@ -3,6 +3,7 @@
 // result into NaN.
 
 import { type Dim, dimEquals } from '../core/dim.ts';
+import { type TypedArray, toNumbers } from '../core/dtype.ts';
 import { shapeEquals } from '../core/type.ts';
 import { FuncEdit } from '../graph/edit.ts';
 import type { Func, Node, Ref } from '../graph/func.ts';
@@ -231,8 +232,8 @@ function splatOf(node: Node, at: (ref: Ref) => Node): number | undefined {
   let n = node;
   while (opRecord(n.op).form.kind === 'view') n = at(n.inputs[0]);
   if (n.op !== 'const') return undefined;
-  const data = n.attrs.data as Float32Array;
+  const data = n.attrs.data as TypedArray;
   if (data.length === 0) return undefined;
   for (let i = 1; i < data.length; i++) if (data[i] !== data[0]) return undefined;
-  return data[0];
+  return toNumbers(n.types[0].dtype, data.subarray(0, 1))[0];
 }

@@ -3,7 +3,7 @@
 // planned in `control.ts`.
 
 import { collectSyms, type Dim, dimKey, mentions, prodDims, type Sym } from '../core/dim.ts';
-import type { TypedArray } from '../core/dtype.ts';
+import { type TypedArray, toNumbers } from '../core/dtype.ts';
 import { InternalError, invariant } from '../core/error.ts';
 import type { TensorType } from '../core/type.ts';
 import type { Constraint, Func, Node, Ref } from '../graph/func.ts';
@@ -116,7 +116,8 @@ export class BodyPlanner implements BodyContext {
   private splat(node: Node): number | undefined {
     if (node.attrs.data === undefined || opRecord(node.op).form.kind !== 'leaf') return undefined;
     if (this.splats.has(node.id)) return this.splats.get(node.id);
-    const data = node.attrs.data as TypedArray;
+    const stored = node.attrs.data as TypedArray;
+    const data = toNumbers(node.types[0].dtype, stored);
     let value: number | undefined = data[0];
     for (let i = 1; i < data.length && value !== undefined; i++) {
       if (!Object.is(data[i], value)) value = undefined;

@@ -8,6 +8,7 @@ import type { Func, Node } from '../graph/func.ts';
 import { type KnownType, opRecord } from '../graph/op.ts';
 import { dimValue, load } from '../kernel/expr.ts';
 import type { Kernel } from '../kernel/ir.ts';
+import { loadedType } from '../kernel/scalar.ts';
 import { knownType } from './access.ts';
 
 interface Direct {
@@ -20,7 +21,7 @@ const CHECK_SYM = '$check';
 
 /** Copies a number of elements from its first buffer to its second. */
 export function copyKernel(dtype: DType, size: Dim): Direct {
-  const type = dtypeInfo(dtype).scalar;
+  const { storage: type } = dtypeInfo(dtype);
   const n = typeof size === 'number' ? undefined : makeSym('d0');
   const extent: Dim = n ? symDim(n) : size;
   const axis = makeSym('i0', 'i0', { extent });
@@ -41,7 +42,9 @@ export function copyKernel(dtype: DType, size: Dim): Direct {
           end: extent,
           step: 1,
           role: 'grid',
-          body: [{ kind: 'store', buffer: 'b1', index, value: load('b0', type, index) }],
+          body: [
+            { kind: 'store', buffer: 'b1', index, value: load('b0', loadedType(type), index) },
+          ],
         },
       ],
       flops: 0,

@@ -15,7 +15,7 @@ import {
   symDim,
   symsOf,
 } from '../core/dim.ts';
-import { dtypeInfo } from '../core/dtype.ts';
+import { type DType, dtypeInfo } from '../core/dtype.ts';
 import { InternalError, invariant } from '../core/error.ts';
 import { type Dims, linearIndex } from '../core/type.ts';
 import type { Func, Node, Ref } from '../graph/func.ts';
@@ -33,6 +33,8 @@ import {
   varRef,
 } from '../kernel/expr.ts';
 import type { BufferParam, Combine, Kernel, Stmt } from '../kernel/ir.ts';
+import { rounded, stored, widened } from '../kernel/narrow.ts';
+import { loadedType } from '../kernel/scalar.ts';
 import {
   broadcastIndex,
   type Frame,
@@ -203,6 +205,10 @@ class Lowering {
     });
   }
 
+  private dtype(ref: Ref): DType {
+    return knownType(this.func, ref).dtype;
+  }
+
   private shape(ref: Ref): Dims {
     return knownType(this.func, ref).shape.map((d) => this.rename(d));
   }
@@ -323,7 +329,8 @@ class Lowering {
           const held = next.length > 1 ? next.map((v) => this.bind(v)) : next;
           names.forEach((name, i) => this.emit({ kind: 'set', name, value: held[i] }));
         },
-        finish: () => (spec.finish ? spec.finish(refs) : refs[0]),
+        finish: () =>
+          rounded(this.dtype({ node: id, port: 0 }), spec.finish ? spec.finish(refs) : refs[0]),
       });
     }
     this.nest(
@@ -360,7 +367,8 @@ class Lowering {
       const ref = { node: s.node, port: 0 };
       for (const view of s.views) {
         const buffer = this.buffer(view, ref, true);
-        this.emit({ kind: 'store', buffer, index: linearIndex(index, this.shape(ref)), value });
+        const at = linearIndex(index, this.shape(ref));
+        this.emit({ kind: 'store', buffer, index: at, value: stored(this.dtype(ref), value) });
       }
     }
   }
@@ -401,7 +409,7 @@ class Lowering {
     }
     const name = `b${this.buffers.length}`;
     this.bufferNames.set(key, this.buffers.length);
-    const type = scalarTypeOf(this.func, ref);
+    const type = dtypeInfo(knownType(this.func, ref).dtype).storage;
     this.buffers.push({ name, type, access: write ? 'write' : 'read' });
     this.views.push(view);
     const size = dtypeInfo(knownType(this.func, ref).dtype).bytes;
@@ -443,19 +451,22 @@ class Lowering {
         const args = node.inputs.map((r) =>
           this.valueAt(r, broadcastIndex(this.shape(r), out, index)),
         );
-        return form.scalar(args, node.attrs);
+        const dtype = this.dtype(ref);
+        const same = args.filter((_, i) => this.dtype(node.inputs[i]) === dtype);
+        return rounded(dtype, form.scalar(args, node.attrs), same);
       }
       case 'view':
         return this.valueAt(node.inputs[0], viewIndex(this.frame, node, index));
       case 'index':
-        return form.at(this.context(node, ref.port), index);
+        return rounded(this.dtype(ref), form.at(this.context(node, ref.port), index));
       case 'readVariable':
         return this.loadFrom(this.variableOf(node), ref, index);
       case 'assign': {
         const value = this.valueAt(node.inputs[0], index);
         if (node.attrs.update === 'set') return value;
         const before = this.loadFrom(this.variableOf(node), ref, index);
-        return binary(node.attrs.update === 'add' ? 'add' : 'sub', before, value);
+        const sum = binary(node.attrs.update === 'add' ? 'add' : 'sub', before, value);
+        return rounded(this.dtype(ref), sum);
       }
       default:
         throw new InternalError(`${node.op} "${node.name}" has no value in this kernel`);
@@ -468,7 +479,9 @@ class Lowering {
 
   private loadFrom(view: BufferView, ref: Ref, index: readonly Dim[]): Expr {
     const buffer = this.buffer(view, ref, false);
-    return load(buffer, scalarTypeOf(this.func, ref), linearIndex(index, this.shape(ref)));
+    const { storage } = dtypeInfo(this.dtype(ref));
+    const element = load(buffer, loadedType(storage), linearIndex(index, this.shape(ref)));
+    return widened(this.dtype(ref), element);
   }
 
   private sizesAt(node: Node, ref: Ref, index: readonly Dim[]): Expr | undefined {

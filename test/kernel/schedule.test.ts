@@ -12,7 +12,7 @@ import {
   subDim,
   symDim,
 } from '../../src/core/dim.ts';
-import { dtypeInfo, isFloat } from '../../src/core/dtype.ts';
+import { type DType, dtypeInfo, isFloat, type StorageType } from '../../src/core/dtype.ts';
 import {
   add,
   type BinaryOp,
@@ -123,7 +123,7 @@ function sizeOf(shape: readonly Dim[], params: readonly number[]): number {
   }, 1);
 }
 
-const DTYPE_OF = {
+const DTYPE_OF: Partial<Record<StorageType, DType>> = {
   f32: 'float32',
   f64: 'float64',
   i32: 'int32',
@@ -131,10 +131,10 @@ const DTYPE_OF = {
   bool: 'bool',
 } as const;
 
-function makeBuffer(type: ScalarType, n: number): Float32Array | Int32Array | Uint8Array {
-  const out = dtypeInfo(DTYPE_OF[type]).alloc(n) as Float32Array;
+function makeBuffer(type: StorageType, n: number): Float32Array | Int32Array | Uint8Array {
+  const out = dtypeInfo(DTYPE_OF[type] ?? 'float32').alloc(n) as Float32Array;
   for (let i = 0; i < n; i++) {
-    out[i] = isFloat(DTYPE_OF[type])
+    out[i] = isFloat(DTYPE_OF[type] ?? 'float32')
       ? random() * 4 - 2
       : Math.floor(random() * (type === 'bool' ? 2 : 50));
   }

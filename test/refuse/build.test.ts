@@ -82,10 +82,10 @@ describe('dtypes', () => {
     ));
   it('that do not exist', () =>
     refuses(
-      () => tl.placeholder('float16' as 'float32', []),
+      () => tl.placeholder('complex64' as 'float32', []),
       tl.DTypeError,
       'dtype/unknown',
-      /"float16" is no dtype/,
+      /"complex64" is no dtype/,
     ));
   it('of conditions that are none', () =>
     refuses(

@@ -3,7 +3,7 @@
 
 import { asSym, type Dim, symsOf } from '../../core/dim.ts';
 import { evalDim } from '../../core/dim-value.ts';
-import { type DType, dtypeInfo, isFloat } from '../../core/dtype.ts';
+import { type DType, dtypeInfo, isFloat, toNumbers, toStorage } from '../../core/dtype.ts';
 import {
   AbortedError,
   ExecutionError,
@@ -15,6 +15,7 @@ import { type HostTensor, sizeOf } from '../../core/ndarray.ts';
 import type { Constraint, Func, Node, Ref } from '../../graph/func.ts';
 import { opRecord, type ReferenceContext } from '../../graph/op.ts';
 import { refKey } from '../../graph/walk.ts';
+import { callReference } from '../../ops/reference.ts';
 import { liveOrder } from '../../plan/analysis.ts';
 import type { RunBindings } from '../backend.ts';
 
@@ -56,6 +57,7 @@ class Evaluation {
     this.before = new Map(run.variables);
     this.context = {
       alloc: (dtype, size) => alloc(run, dtype, size),
+      exact: run.exact,
       run: run.bindings.run,
       iteration,
     };
@@ -140,9 +142,10 @@ class Evaluation {
     });
     for (const c of node.constraints) this.check(node, c);
     const record = opRecord(node.op);
-    if (!record.reference) throw new InternalError(`the op ${node.op} has no reference`);
     try {
-      return [...record.reference(this.context, inputs, node.attrs)];
+      const out = callReference(record, this.context, inputs, node.attrs);
+      if (!out) throw new InternalError(`the op ${node.op} has no reference`);
+      return [...out];
     } catch (e) {
       if (!(e instanceof ValueError)) throw e;
       const op = record.nodeName;
@@ -190,9 +193,11 @@ class Evaluation {
     if (node.attrs.update !== 'set') {
       const old = variables.get(name) as HostTensor;
       const sign = node.attrs.update === 'add' ? 1 : -1;
-      const data = this.context.alloc(old.dtype, old.data.length);
-      for (let i = 0; i < data.length; i++) data[i] = old.data[i] + sign * value.data[i];
-      next = { ...old, data };
+      const [a, b] = [old, value].map((v) => toNumbers(v.dtype, v.data));
+      const data = this.context.alloc(old.dtype, a.length);
+      const sum = a === old.data ? data : new Float64Array(a.length);
+      for (let i = 0; i < sum.length; i++) sum[i] = a[i] + sign * b[i];
+      next = { ...old, data: this.run.exact ? sum : toStorage(old.dtype, sum) };
     }
     variables.set(name, next);
     this.written.set(node.id, new Map([[name, next]]));

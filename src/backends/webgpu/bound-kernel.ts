@@ -3,7 +3,8 @@
 // the kernel does to the views.
 
 import { addDim, type Dim, makeSym, type Sym, symDim } from '../../core/dim.ts';
-import { type Expr, load, type ScalarType } from '../../kernel/expr.ts';
+import type { StorageType } from '../../core/dtype.ts';
+import { type Expr, load } from '../../kernel/expr.ts';
 import type { BufferParam, Kernel } from '../../kernel/ir.ts';
 import { mapExpr, mapStmtExprs, mapStmts, rebuild } from '../../kernel/rewrite.ts';
 import type { BufferView } from '../../plan/types.ts';
@@ -106,7 +107,7 @@ function packed(bound: BoundKernel, limit: number): BoundKernel {
   const { kernel, buffers } = bound;
   let excess = kernel.buffers.length - limit;
   if (excess <= 0) return bound;
-  const byType = new Map<ScalarType, number[]>();
+  const byType = new Map<StorageType, number[]>();
   kernel.buffers.forEach((b, i) => {
     byType.set(b.type, [...(byType.get(b.type) ?? []), i]);
   });

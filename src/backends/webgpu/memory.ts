@@ -1,7 +1,7 @@
 // Buffers of a session on the GPU. Each holds a whole tensor from its first byte, one 32-bit word per
 // element. Invariant: a failure to allocate is reported by the run that asked, with what it was for.
 
-import type { DType, TypedArray } from '../../core/dtype.ts';
+import { type DType, dtypeInfo, type TypedArray } from '../../core/dtype.ts';
 import { InternalError, OutOfMemoryError } from '../../core/error.ts';
 import { type DataOf, NDArray, sizeOf } from '../../core/ndarray.ts';
 import { BufferUsage } from './flags.ts';
@@ -125,7 +125,8 @@ export class GpuMemory {
 
 /** Host elements as the words of a GPU buffer. */
 export function toWords(dtype: DType, data: TypedArray): ArrayBufferView<ArrayBuffer> {
-  if (dtype === 'bool') return Uint32Array.from(data);
+  const { kind, bytes } = dtypeInfo(dtype);
+  if (bytes < 4) return kind === 'bool' ? Uint32Array.from(data) : Int32Array.from(data);
   // A view of shared memory can't be uploaded.
   const own = data.buffer instanceof ArrayBuffer ? data : data.slice();
   return own as ArrayBufferView<ArrayBuffer>;
@@ -139,12 +140,8 @@ export function fromWords(
   offset: number,
 ): NDArray {
   const n = sizeOf(shape);
-  const view =
-    dtype === 'float32'
-      ? new Float32Array(bytes, offset, n)
-      : dtype === 'int32'
-        ? new Int32Array(bytes, offset, n)
-        : new Uint32Array(bytes, offset, n);
-  const data = dtype === 'bool' ? Uint8Array.from(view) : view.slice();
+  const { alloc, view, bytes: size } = dtypeInfo(dtype);
+  const data = alloc(n);
+  data.set(size < 4 ? new Int32Array(bytes, offset, n) : view(bytes, offset, n));
   return new NDArray(dtype, shape, data as DataOf[DType]);
 }

@@ -20,6 +20,12 @@ const SCALAR: Readonly<Record<string, string>> = {
   'i64 f32': 'f32.convert_i64_s',
   'i64 f64': 'f64.convert_i64_s',
   'i32 i64': 'i64.extend_i32_s',
+  'f32 u32': 'i32.trunc_sat_f32_u',
+  'f64 u32': 'i32.trunc_sat_f64_u',
+  'u32 f32': 'f32.convert_i32_u',
+  'u32 f64': 'f64.convert_i32_u',
+  'u32 i64': 'i64.extend_i32_u',
+  'i64 u32': 'i32.wrap_i64',
   'i64 i32': 'i32.wrap_i64',
   'bool f32': 'f32.convert_i32_u',
   'bool f64': 'f64.convert_i32_u',
@@ -35,6 +41,11 @@ const VECTOR: Readonly<Record<string, string>> = {
   'i32 f64': 'f64x2.convert_low_i32x4_s',
   'f64 i32': 'i32x4.trunc_sat_f64x2_s_zero',
   'i32 i64': 'i64x2.extend_low_i32x4_s',
+  'f32 u32': 'i32x4.trunc_sat_f32x4_u',
+  'u32 f32': 'f32x4.convert_i32x4_u',
+  'u32 f64': 'f64x2.convert_low_i32x4_u',
+  'f64 u32': 'i32x4.trunc_sat_f64x2_u_zero',
+  'u32 i64': 'i64x2.extend_low_i32x4_u',
 };
 
 const ZERO = new Array<number>(16).fill(0);
@@ -54,7 +65,9 @@ export function emitCast(
   } else if (from === 'bool') {
     if (lanes === 2 && !isWideType(to)) narrowMask(f, scratch);
     f.op('v128.const', splatBytes(to, 1)).op('v128.and');
-  } else if (from === 'i64' && to === 'i32') narrowMask(f, scratch);
+  } else if (valType(from, 1) === valType(to, 1)) {
+    // The same bits.
+  } else if (from === 'i64' && !isFloatType(to)) narrowMask(f, scratch);
   else if (VECTOR[`${from} ${to}`]) f.op(VECTOR[`${from} ${to}`]);
   else castLanes(f, from, to, lanes, scratch);
 }

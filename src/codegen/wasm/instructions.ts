@@ -2,6 +2,7 @@
 // of bools are masks as wide as a lane; a scalar bool is 0 or 1. Of two lanes of 32 bits the upper half of
 // the register is anything. What needs several uses of an operand takes scratch locals from the caller.
 
+import type { StorageType } from '../../core/dtype.ts';
 import { InternalError } from '../../core/error.ts';
 import type {
   BinaryExpr,
@@ -12,20 +13,35 @@ import type {
   ScalarType,
   UnaryOp,
 } from '../../kernel/expr.ts';
-import { isFloatType, isWideType, scalarInfo } from '../../kernel/scalar.ts';
+import {
+  isFloatType,
+  isUnsigned,
+  isWideType,
+  loadedType,
+  scalarInfo,
+  storageBytes,
+} from '../../kernel/scalar.ts';
 import type { FunctionBuilder, ValType } from './assembler.ts';
 import { emitIntDivision } from './int-division.ts';
 
+const VALUES: Readonly<Record<ScalarType, ValType>> = {
+  f32: 'f32',
+  f64: 'f64',
+  i32: 'i32',
+  u32: 'i32',
+  i64: 'i64',
+  bool: 'i32',
+};
+
 /** The machine type of a value. */
 export function valType(type: ScalarType, lanes: Lanes): ValType {
-  if (lanes !== 1) return 'v128';
-  return type === 'bool' ? 'i32' : type;
+  return lanes === 1 ? VALUES[type] : 'v128';
 }
 
 /** How instructions call the lanes of a vector. */
 export type LaneShape = 'f32x4' | 'f64x2' | 'i32x4' | 'i64x2';
 
-const SHAPES = { f32: 'f32x4', f64: 'f64x2', i32: 'i32x4', i64: 'i64x2' } as const;
+const SHAPES = { f32: 'f32x4', f64: 'f64x2', i32: 'i32x4', u32: 'i32x4', i64: 'i64x2' } as const;
 
 /** The lanes that hold a type; of bools the masks. */
 export function laneShape(type: ScalarType, lanes: Lanes): LaneShape {
@@ -65,6 +81,8 @@ export function emitUnary(
     f.op(`${lanes === 1 ? type : laneShape(type, lanes)}.${float}`);
   } else if (fn === 'not') {
     f.op(lanes === 1 ? 'i32.eqz' : 'v128.not');
+  } else if (isUnsigned(type) && fn === 'abs') {
+    // It is its own size.
   } else if (isInt && lanes !== 1 && (fn === 'neg' || fn === 'abs')) {
     f.op(`${laneShape(type, lanes)}.${fn}`);
   } else if (isInt && fn === 'neg') {
@@ -95,10 +113,17 @@ const SHIFTS: Partial<Record<BinaryOp, string>> = {
   shru: 'shr_u',
 };
 
+/** The end of an instruction's name that says whether its operands have signs. */
+const signOf = (type: ScalarType): 's' | 'u' => (isUnsigned(type) ? 'u' : 's');
+
+/** The shift of a type: without a sign `shr` shifts in zeros. */
+const shiftOf = (fn: BinaryOp, type: ScalarType): string | undefined =>
+  SHIFTS[fn === 'shr' && isUnsigned(type) ? 'shru' : fn];
+
 /** A vector shift by a constant of what is on the stack, if `e` is one; by a vector none exists. */
 export function emitShift(f: FunctionBuilder, e: BinaryExpr): boolean {
   const [, right] = e.args;
-  const op = SHIFTS[e.fn];
+  const op = shiftOf(e.fn, e.type);
   if (e.lanes === 1 || right.op !== 'const' || !op) return false;
   f.op('i32.const', right.value & (isWideType(e.type) ? 63 : 31));
   f.op(`${laneShape(e.type, e.lanes)}.${op}`);
@@ -139,7 +164,7 @@ export function emitBinary(
   if (isFloatType(type)) emitFloatBinary(f, fn, type, lanes, scratch);
   else if (lanes === 1) emitIntScalar(f, fn, type, scratch);
   else if (isWideType(type)) emitWideVector(f, fn, type, scratch);
-  else emitIntVector(f, fn, scratch);
+  else emitIntVector(f, fn, type, scratch);
 }
 
 function emitFloatBinary(
@@ -169,7 +194,7 @@ function emitFloatBinary(
 }
 
 function emitIntScalar(f: FunctionBuilder, fn: BinaryOp, type: ScalarType, scratch: Scratch): void {
-  const simple = INT[fn] ?? SHIFTS[fn];
+  const simple = INT[fn] ?? shiftOf(fn, type);
   const t = valType(type, 1);
   if (simple) {
     f.op(`${t}.${simple}`);
@@ -180,7 +205,7 @@ function emitIntScalar(f: FunctionBuilder, fn: BinaryOp, type: ScalarType, scrat
     const x = scratch(t, 0);
     f.op('local.set', y).op('local.tee', x).op('local.get', y);
     f.op('local.get', x).op('local.get', y);
-    f.op(`${t}.${fn === 'min' ? 'lt' : 'gt'}_s`).op('select');
+    f.op(`${t}.${fn === 'min' ? 'lt' : 'gt'}_${signOf(type)}`).op('select');
     return;
   }
   if (isWideType(type)) {
@@ -194,13 +219,19 @@ function emitIntScalar(f: FunctionBuilder, fn: BinaryOp, type: ScalarType, scrat
       f.op('i64.const', 32n).op('i64.shr_u').op('i32.wrap_i64');
       return;
     case 'div':
+      if (isUnsigned(type)) {
+        f.op('local.tee', y).op('local.get', y).op('i32.eqz').op('i32.add').op('i32.div_u');
+        f.op('i32.const', 0).op('local.get', y).op('select');
+        return;
+      }
       // 64 bits hold 2^31, so that -2^31 / -1 wraps and never traps; a divisor of 0 becomes 1.
       f.op('local.set', y).op('i64.extend_i32_s').op('local.get', y);
       f.op('local.get', y).op('i32.eqz').op('i32.add').op('i64.extend_i32_s');
       f.op('i64.div_s').op('i32.wrap_i64').op('i32.const', 0).op('local.get', y).op('select');
       return;
     case 'rem':
-      f.op('local.tee', y).op('local.get', y).op('i32.eqz').op('i32.add').op('i32.rem_s');
+      f.op('local.tee', y).op('local.get', y).op('i32.eqz').op('i32.add');
+      f.op(`i32.rem_${signOf(type)}`);
       f.op('i32.const', 0).op('local.get', y).op('select');
       return;
     default:
@@ -229,18 +260,18 @@ function emitWideDivision(f: FunctionBuilder, fn: BinaryOp, scratch: Scratch): v
 /** Bytes of the odd i32 lanes of two vectors: the high words of four 64-bit products. */
 const HIGH_WORDS = [4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31];
 
-function emitIntVector(f: FunctionBuilder, fn: BinaryOp, scratch: Scratch): void {
+function emitIntVector(f: FunctionBuilder, fn: BinaryOp, type: ScalarType, scratch: Scratch): void {
   if (BITWISE.has(fn)) f.op(`v128.${fn}`);
   else if (INT[fn]) f.op(`i32x4.${fn}`);
-  else if (fn === 'min' || fn === 'max') f.op(`i32x4.${fn}_s`);
+  else if (fn === 'min' || fn === 'max') f.op(`i32x4.${fn}_${signOf(type)}`);
   else if (fn === 'mulhiu') {
     const [x, y] = [scratch('v128', 0), scratch('v128', 1)];
     f.op('local.set', y).op('local.tee', x).op('local.get', y).op('i64x2.extmul_low_i32x4_u');
     f.op('local.get', x).op('local.get', y).op('i64x2.extmul_high_i32x4_u');
     f.op('i8x16.shuffle', HIGH_WORDS);
-  } else if (fn === 'div' || fn === 'rem') {
+  } else if ((fn === 'div' || fn === 'rem') && !isUnsigned(type)) {
     emitIntDivision(f, fn, [scratch('v128', 2), scratch('v128', 3), scratch('v128', 4)]);
-  } else byLanes(f, scratch, 'i32', 4, () => emitIntScalar(f, fn, 'i32', scratch));
+  } else byLanes(f, scratch, type, 4, () => emitIntScalar(f, fn, type, scratch));
 }
 
 function emitWideVector(
@@ -290,7 +321,7 @@ export function emitCompare(
 ): void {
   const plain = isFloatType(type) || fn === 'eq' || fn === 'ne';
   const prefix = lanes === 1 ? valType(type, 1) : laneShape(type, lanes);
-  f.op(`${prefix}.${fn}${plain ? '' : '_s'}`);
+  f.op(`${prefix}.${fn}${plain ? '' : `_${signOf(type)}`}`);
   if (lanes === 2 && !isWideType(type) && type !== 'bool') f.op('i64x2.extend_low_i32x4_s');
 }
 
@@ -314,11 +345,61 @@ export function emitConst(f: FunctionBuilder, e: ConstExpr): void {
 }
 
 /** Loads from the address on the stack. */
-export function emitLoad(f: FunctionBuilder, type: ScalarType, lanes: Lanes, offset: number): void {
+export function emitLoad(
+  f: FunctionBuilder,
+  type: StorageType,
+  lanes: Lanes,
+  offset: number,
+): void {
+  const scalar = loadedType(type);
   if (type === 'bool') loadBools(f, lanes, offset);
-  else if (lanes === 1) f.op(`${type}.load`, offset);
-  else if (lanes === 2 && !isWideType(type)) f.op('v128.load64_zero', offset, 4);
-  else f.op('v128.load', offset, scalarInfo(type).bytes);
+  else if (type !== scalar) loadParts(f, type as Part, lanes, offset);
+  else if (lanes === 1) f.op(`${valType(scalar, 1)}.load`, offset);
+  else if (lanes === 2 && !isWideType(scalar)) f.op('v128.load64_zero', offset, 4);
+  else f.op('v128.load', offset, storageBytes(type));
+}
+
+type Part = 'i8' | 'u8' | 'i16' | 'u16';
+
+/** Loads integers of one or two bytes as i32. */
+function loadParts(f: FunctionBuilder, type: Part, lanes: Lanes, offset: number): void {
+  const sign = type.startsWith('u') ? 'u' : 's';
+  const bytes = storageBytes(type);
+  if (lanes === 1) {
+    f.op(`i32.load${8 * bytes}_${sign}`, offset);
+    return;
+  }
+  if (bytes * lanes === 8) f.op('v128.load64_zero', offset, bytes);
+  else if (bytes * lanes === 4) f.op('v128.load32_zero', offset, bytes);
+  else f.op('i32.load16_u', offset, 1).op('i32x4.splat');
+  if (bytes === 1) f.op(`i16x8.extend_low_i8x16_${sign}`);
+  f.op(`i32x4.extend_low_i16x8_${sign}`);
+}
+
+/** The low bytes of four lanes of 32 bits, next to each other. */
+const LOW_BYTES = {
+  1: [0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12],
+  2: [0, 1, 4, 5, 8, 9, 12, 13, 0, 1, 4, 5, 8, 9, 12, 13],
+} as const;
+
+/** Stores the low bytes of i32. */
+function storeParts(
+  f: FunctionBuilder,
+  type: Part,
+  lanes: Lanes,
+  offset: number,
+  scratch: Scratch,
+): void {
+  const bytes = storageBytes(type) as 1 | 2;
+  if (lanes === 1) {
+    f.op(`i32.store${8 * bytes}`, offset);
+    return;
+  }
+  const x = scratch('v128', 0);
+  f.op('local.tee', x)
+    .op('local.get', x)
+    .op('i8x16.shuffle', [...LOW_BYTES[bytes]]);
+  f.op(`v128.store${8 * bytes * lanes}_lane`, offset, 0, bytes);
 }
 
 function loadBools(f: FunctionBuilder, lanes: Lanes, offset: number): void {
@@ -336,15 +417,17 @@ function loadBools(f: FunctionBuilder, lanes: Lanes, offset: number): void {
 /** Stores the value on the stack to the address below it. */
 export function emitStore(
   f: FunctionBuilder,
-  type: ScalarType,
+  type: StorageType,
   lanes: Lanes,
   offset: number,
   scratch: Scratch,
 ): void {
+  const scalar = loadedType(type);
   if (type === 'bool') storeBools(f, lanes, offset, scratch);
-  else if (lanes === 1) f.op(`${type}.store`, offset);
-  else if (lanes === 2 && !isWideType(type)) f.op('v128.store64_lane', offset, 0, 4);
-  else f.op('v128.store', offset, scalarInfo(type).bytes);
+  else if (type !== scalar) storeParts(f, type as Part, lanes, offset, scratch);
+  else if (lanes === 1) f.op(`${valType(scalar, 1)}.store`, offset);
+  else if (lanes === 2 && !isWideType(scalar)) f.op('v128.store64_lane', offset, 0, 4);
+  else f.op('v128.store', offset, storageBytes(type));
 }
 
 function storeBools(f: FunctionBuilder, lanes: Lanes, offset: number, scratch: Scratch): void {

@@ -13,7 +13,7 @@ import {
 } from '../../kernel/expr.ts';
 import type { ForStmt, LetStmt, Stmt, TiledKernel, WhileStmt } from '../../kernel/ir.ts';
 import { type ElementaryCall, expandMath, isElementary } from '../../kernel/math.ts';
-import { isWideType, scalarInfo } from '../../kernel/scalar.ts';
+import { isWideType, scalarInfo, storageBytes } from '../../kernel/scalar.ts';
 import type { FunctionBuilder, ModuleBuilder, ValType } from './assembler.ts';
 import { emitCast } from './conversions.ts';
 import { dimEmitter } from './entry-dims.ts';
@@ -211,15 +211,11 @@ class KernelEmitter {
         if (s.value.type === 'i32' && s.value.lanes === 1) this.syms.set(s.name, local);
         return;
       }
-      case 'var': {
-        this.expr(s.init);
-        f.op('local.set', this.valueLocal(s.name, s.type, s.lanes));
-        this.forget({ names: new Set([s.name]), buffers: new Set() });
-        return;
-      }
+      case 'var':
       case 'set': {
-        this.expr(s.value);
-        f.op('local.set', this.valueLocal(s.name, s.value.type, s.value.lanes));
+        const value = s.kind === 'var' ? s.init : s.value;
+        this.expr(value);
+        f.op('local.set', this.valueLocal(s.name, value.type, value.lanes));
         this.forget({ names: new Set([s.name]), buffers: new Set() });
         return;
       }
@@ -372,7 +368,7 @@ class KernelEmitter {
     const { f } = this;
     for (const { key, buffer, base, coef, least } of pointerRows(s.axis.id, body, effects)) {
       const info = this.buffer(buffer);
-      const size = scalarInfo(info.type).bytes;
+      const size = storageBytes(info.type);
       const pointer = f.local('i32', `p_${buffer}`);
       const axisDim = s.start;
       const start = addDim(addDim(base, least), mulDim(coef, axisDim));
@@ -408,7 +404,7 @@ class KernelEmitter {
   private address(buffer: string, index: Dim): number {
     const { f } = this;
     const info = this.buffer(buffer);
-    const size = scalarInfo(info.type).bytes;
+    const size = storageBytes(info.type);
     const split = this.currentAxis ? splitAffine(index, this.currentAxis) : undefined;
     if (split) {
       const { base, constant } = splitConstant(split.rest);
@@ -463,7 +459,7 @@ class KernelEmitter {
         f.op('local.get', this.valueLocal(e.name, e.type, e.lanes));
         return;
       case 'load': {
-        emitLoad(f, e.type, e.lanes, this.address(e.buffer, e.index));
+        emitLoad(f, this.buffer(e.buffer).type, e.lanes, this.address(e.buffer, e.index));
         return;
       }
       case 'unary':
@@ -546,6 +542,7 @@ class KernelEmitter {
   private splat(e: Expr, lanes: Lanes): void {
     if (
       e.op === 'load' &&
+      this.buffer(e.buffer).type === e.type &&
       e.type !== 'bool' &&
       !this.known.exprs.has(e) &&
       (this.counts.get(e) ?? 0) < 2

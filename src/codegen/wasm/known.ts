@@ -1,7 +1,8 @@
 // What the emitter of a kernel knows at a point of its code: where buffers stand, and which values
 // locals hold. Plain data; scopes copy it.
 
-import type { Expr, ScalarType } from '../../kernel/expr.ts';
+import type { StorageType } from '../../core/dtype.ts';
+import type { Expr } from '../../kernel/expr.ts';
 import type { FunctionBuilder } from './assembler.ts';
 
 /** What a kernel became. */
@@ -21,7 +22,7 @@ export interface KernelEnv {
 
 /** Where a buffer or scratch array stands. */
 export interface BufferInfo {
-  readonly type: ScalarType;
+  readonly type: StorageType;
   /** Local that holds the byte address. */
   readonly local: number;
   /** Added to the address: arrays stand at fixed places in scratch. */

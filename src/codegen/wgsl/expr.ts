@@ -222,6 +222,7 @@ function floatText(value: number, scope: ExprScope): string {
 function constText(type: ScalarType, value: number, scope: ExprScope): string {
   if (type === 'f32') return floatText(value, scope);
   if (type === 'bool') return value ? 'true' : 'false';
+  if (type === 'u32') return `${value}u`;
   if (value === -0x80000000) return intText(value);
   return value < 0 ? `(${value}i)` : `${value}i`;
 }
@@ -323,7 +324,8 @@ function undoes(a: Expr, b: Expr): boolean {
 
 function castText(to: ScalarType, from: ScalarType, x: string, scope: ExprScope): string {
   if (to === 'bool') return from === 'f32' ? `!(${x} == 0.0f)` : `(${x} != 0)`;
-  return to === 'i32' && from === 'f32' ? `${scope.helper('to_int')}(${x})` : `${to}(${x})`;
+  if (from !== 'f32' || to === 'f32') return `${to}(${x})`;
+  return `${scope.helper(to === 'u32' ? 'to_uint' : 'to_int')}(${x})`;
 }
 
 function unaryText(e: Expr & { op: 'unary' }, x: string, scope: ExprScope): string {
@@ -334,15 +336,15 @@ function unaryText(e: Expr & { op: 'unary' }, x: string, scope: ExprScope): stri
   invariant(type !== 'bool', `WGSL has no ${e.fn} of bool`);
   switch (e.fn) {
     case 'neg':
-      return `(-${x})`;
+      return type === 'u32' ? `(0u - ${x})` : `(-${x})`;
     case 'abs':
       return `abs(${x})`;
     case 'floor':
     case 'ceil':
     case 'trunc':
-      return type === 'i32' ? x : `${e.fn}(${x})`;
+      return type === 'f32' ? `${e.fn}(${x})` : x;
     case 'nearest':
-      return type === 'i32' ? x : `round(${x})`;
+      return type === 'f32' ? `round(${x})` : x;
     case 'sqrt':
       invariant(type === 'f32', `WGSL has no ${e.fn} of ${type}`);
       return call('fsqrt');
@@ -402,13 +404,14 @@ function intBinary(
     return `(${x} ${e.fn === 'xor' ? '!=' : OPERATORS[e.fn]} ${y})`;
   }
   const right = e.args[1];
+  const unsigned = e.type === 'u32';
   const known = right.op === 'const' ? right.value : undefined;
   const count = known === undefined ? `(u32(${y}) & 31u)` : `${known & 31}u`;
   switch (e.fn) {
     case 'div':
     case 'rem':
       if (known !== undefined && known > 0) return `(${x} ${e.fn === 'div' ? '/' : '%'} ${y})`;
-      return `${scope.helper(`int_${e.fn}`)}(${x}, ${y})`;
+      return `${scope.helper(`${unsigned ? 'uint' : 'int'}_${e.fn}`)}(${x}, ${y})`;
     case 'min':
     case 'max':
       return `${e.fn}(${x}, ${y})`;
@@ -417,10 +420,12 @@ function intBinary(
     case 'shr':
       return `(${x} >> ${count})`;
     case 'shru':
+      if (unsigned) return `(${x} >> ${count})`;
       return `bitcast<i32>(bitcast<u32>(${x}) >> ${count})`;
     case 'pow':
-      throw new InternalError('WGSL has no pow of i32');
+      throw new InternalError(`WGSL has no pow of ${e.type}`);
     case 'mulhiu':
+      invariant(!unsigned, 'mulhiu is of i32');
       return `${scope.helper('mul_high')}(${x}, ${y})`;
     case 'add':
     case 'sub':

@@ -16,6 +16,9 @@ export type HelperName =
   | 'int_rem'
   | 'mul_high'
   | 'to_int'
+  | 'uint_div'
+  | 'uint_rem'
+  | 'to_uint'
   | 'bits_f32'
   | 'is_nan'
   | 'fmin'
@@ -57,6 +60,30 @@ const HELPERS: { readonly [name in HelperName]: Helper } = {
     needs: [],
     code: `fn int_rem(a: i32, b: i32) -> i32 {
   return select(a % b, 0, b == 0);
+}`,
+  },
+  uint_div: {
+    needs: [],
+    code: `fn uint_div(a: u32, b: u32) -> u32 {
+  return select(a / max(b, 1u), 0u, b == 0u);
+}`,
+  },
+  uint_rem: {
+    needs: [],
+    code: `fn uint_rem(a: u32, b: u32) -> u32 {
+  return select(a % max(b, 1u), 0u, b == 0u);
+}`,
+  },
+  to_uint: {
+    needs: ['is_nan'],
+    code: `fn to_uint(x: f32) -> u32 {
+  if (is_nan(x) || x <= 0.0f) {
+    return 0u;
+  }
+  if (x >= 4294967296.0f) {
+    return 4294967295u;
+  }
+  return u32(x);
 }`,
   },
   mul_high: {

@@ -4,11 +4,13 @@ import { UnsupportedError } from '../../core/error.ts';
 import type { ScalarType } from '../../kernel/expr.ts';
 import type { Kernel } from '../../kernel/ir.ts';
 import { exprsOf, walkExprs, walkStmts } from '../../kernel/rewrite.ts';
-import { isWideType } from '../../kernel/scalar.ts';
+import { isWideType, loadedType } from '../../kernel/scalar.ts';
 
 /** The first type of a kernel that WGSL lacks: those of 64 bits. */
 export function missingType(kernel: Kernel): ScalarType | undefined {
-  const found: ScalarType[] = kernel.buffers.flatMap((b) => (isWideType(b.type) ? b.type : []));
+  const found: ScalarType[] = kernel.buffers.flatMap((b) =>
+    isWideType(loadedType(b.type)) ? loadedType(b.type) : [],
+  );
   walkStmts(kernel.body, (s) => {
     if (found.length > 0) return;
     walkExprs(exprsOf(s), (e) => {

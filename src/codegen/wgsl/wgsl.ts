@@ -12,10 +12,12 @@ import {
   subDim,
   symsOf,
 } from '../../core/dim.ts';
+import type { StorageType } from '../../core/dtype.ts';
 import { InternalError, invariant } from '../../core/error.ts';
-import type { Expr, ScalarType } from '../../kernel/expr.ts';
+import type { Expr } from '../../kernel/expr.ts';
 import type { ForStmt, Kernel, Stmt } from '../../kernel/ir.ts';
 import { expandMath } from '../../kernel/math.ts';
+import { loadedType } from '../../kernel/scalar.ts';
 import { atomsOf } from './atoms.ts';
 import { dimText, fnText } from './dims.ts';
 import { type ExprScope, exprText, type Output, unwrapped } from './expr.ts';
@@ -70,7 +72,8 @@ const zeroText = (word: number): string => `fn ${ZERO_WORD} -> u32 {
   return u32(${paramText(word)});
 }`;
 
-const storageType = (type: ScalarType): string => (type === 'bool' ? 'u32' : type);
+/** An element is a word, of parts of a word too: no two invocations ever share one. */
+const storageType = (type: StorageType): string => (type === 'bool' ? 'u32' : loadedType(type));
 
 class Emitter {
   readonly kernel: Kernel;

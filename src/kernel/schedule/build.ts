@@ -5,7 +5,7 @@ import { addDim, type Dim, makeSym, modDim, type Sym, subDim, symDim } from '../
 import { dimValue, type Expr } from '../expr.ts';
 import type { AxisRole, Combine, ForStmt, Kernel, Stmt } from '../ir.ts';
 import { exprsOf, walkExprs, walkStmts } from '../rewrite.ts';
-import { isWideType } from '../scalar.ts';
+import { isWideType, loadedType } from '../scalar.ts';
 
 /** Gives out names that a kernel does not use, and knows the width of its vectors. */
 export class Names {
@@ -35,7 +35,7 @@ export class Names {
 
 /** Whether a kernel computes anything in 64 bits. */
 function isWide(kernel: Kernel): boolean {
-  let wide = kernel.buffers.some((b) => isWideType(b.type));
+  let wide = kernel.buffers.some((b) => isWideType(loadedType(b.type)));
   const seen = new Set<Expr>();
   walkStmts(kernel.body, (s) => {
     if (s.kind === 'array') wide ||= isWideType(s.type);
