@@ -27,8 +27,8 @@ export function compare(got: NDArray, want: NDArray, tolerance: number, what: st
   for (let i = 0; i < gotData.length; i++) {
     const [g, w] = [gotData[i], wantData[i]];
     if (Object.is(g, w) || g === w) continue;
-    const off = Math.abs(g - w);
-    if (!(off <= tolerance * scale)) {
+    const off = Math.abs(Number(g) - Number(w));
+    if (!(off > 0 && off <= tolerance * scale)) {
       throw new ConformanceError(
         `${what}: element ${i} is ${g}, should be ${w} (off by ${off}, allowed ${tolerance * scale})`,
       );

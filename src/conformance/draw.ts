@@ -1,6 +1,6 @@
 // Data for tests, the same for equal seeds everywhere.
 
-import { type DType, dtypeInfo } from '../core/dtype.ts';
+import { type DType, dtypeInfo, isBig } from '../core/dtype.ts';
 import { type DataOf, NDArray } from '../core/ndarray.ts';
 import type { Draw } from './case.ts';
 
@@ -25,10 +25,18 @@ export function drawValue(
   const n = shape.reduce((a, b) => a * b, 1);
   const { kind, alloc, half, min, max } = dtypeInfo(dtype);
   const whole = kind !== 'float';
-  const { low = whole ? Math.max(min, -5) : -2, high = whole ? 5 : 2, distinct = false } = draw;
+  const {
+    low = whole ? Math.max(Number(min), -5) : -2,
+    high = whole ? 5 : 2,
+    distinct = false,
+  } = draw;
   const data = alloc(n);
+  const stored = (v: number): number => {
+    if (half) return half.bits(v);
+    return (isBig(dtype) ? BigInt(v) : v) as number;
+  };
   const filled = (value: (i: number) => number): NDArray => {
-    for (let i = 0; i < n; i++) data[i] = half ? half.bits(value(i)) : value(i);
+    for (let i = 0; i < n; i++) data[i] = stored(value(i));
     return new NDArray(dtype, shape, data as DataOf[DType]);
   };
   if (kind === 'bool') return filled(() => (next() < 0.5 ? 0 : 1));
@@ -41,6 +49,6 @@ export function drawValue(
     return filled((i) => (whole ? order[i] - (min < 0 ? 0 : Math.min(...order)) : order[i] / 8));
   }
   if (!whole) return filled(() => low + next() * (high - low));
-  const [a, b] = [Math.max(min, Math.ceil(low)), Math.min(max, Math.floor(high))];
+  const [a, b] = [Math.max(Number(min), Math.ceil(low)), Math.min(Number(max), Math.floor(high))];
   return filled(() => a + Math.floor(next() * (b - a + 1)));
 }

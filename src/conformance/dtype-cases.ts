@@ -1,7 +1,7 @@
 // Cases of the dtypes beyond float32, int32 and bool: the ops' own cases again in float64, and conversions
 // between all dtypes.
 
-import { DTYPES, type DType, dtypeInfo, isNarrow } from '../core/dtype.ts';
+import { DTYPES, type DType, dtypeInfo, isBig, isNarrow } from '../core/dtype.ts';
 import type { Tensor } from '../graph/tensor.ts';
 import * as tl from '../index.ts';
 import { BINARY_SHAPES, type OpCase, type Shapes, UNARY_SHAPES } from './case.ts';
@@ -62,7 +62,8 @@ const NARROW: readonly OpCase[] = DTYPES.filter(isNarrowOrUnsigned).flatMap((dty
   const { half, kind, max } = dtypeInfo(dtype);
   // Several roundings follow each other.
   const own = { dtypes: [dtype], gradient: false, tolerance: 4 * tolerance(dtype) };
-  const high = kind === 'float' ? 3 : Number(max);
+  // Of 64 bits numbers draw no more than 53.
+  const high = kind === 'float' ? 3 : Math.min(2 ** 52, Number(max));
   const few = { draws: [{ high }, { high }], shapes: BINARY_SHAPES.filter(shows) };
   const rows = { draws: [{ high }], shapes: UNARY_SHAPES.filter(shows) };
   const two = (op: string, build: (x: Tensor, y: Tensor) => Tensor): OpCase => ({
@@ -125,7 +126,7 @@ function shows(s: Shapes): boolean {
 }
 
 function isNarrowOrUnsigned(dtype: DType): boolean {
-  return isNarrow(dtype) || dtypeInfo(dtype).scalar.startsWith('u');
+  return isNarrow(dtype) || isBig(dtype) || dtypeInfo(dtype).scalar.startsWith('u');
 }
 
 /** The cases that a list of cases and its dtypes give. */

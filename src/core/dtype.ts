@@ -15,6 +15,7 @@ export type DType =
   | 'uint16'
   | 'int32'
   | 'uint32'
+  | 'int64'
   | 'bool';
 
 /** The machine types that kernels compute in. */
@@ -64,11 +65,17 @@ export interface DTypeInfo {
   /** The storage of `n` elements that stands at a byte of a buffer, in place. */
   readonly view: (buffer: ArrayBufferLike, at: number, n: number) => TypedArray;
   /** Smallest and largest value the dtype holds (for floats the largest finite ones). */
-  readonly min: number;
-  readonly max: number;
+  readonly min: number | bigint;
+  readonly max: number | bigint;
 }
 
 const F32_MAX = 3.4028234663852886e38;
+
+/**
+ * Elements of 64 bits pass under the type of those that are numbers: whoever computes with them asks for
+ * {@link isBig} first.
+ */
+const bigints = (data: BigInt64Array): TypedArray => data as unknown as TypedArray;
 
 const BF16_MAX = 3.3895313892515355e38;
 
@@ -185,6 +192,17 @@ const TABLE: Readonly<Record<DType, DTypeInfo>> = {
     min: 0,
     max: 4294967295,
   },
+  int64: {
+    name: 'int64',
+    kind: 'int',
+    scalar: 'i64',
+    storage: 'i64',
+    bytes: 8,
+    alloc: (n) => bigints(new BigInt64Array(n)),
+    view: (buffer, at, n) => bigints(new BigInt64Array(buffer, at, n)),
+    min: -(2n ** 63n),
+    max: 2n ** 63n - 1n,
+  },
   bool: {
     name: 'bool',
     kind: 'bool',
@@ -217,12 +235,12 @@ export function isFloat(dtype: DType): boolean {
 }
 
 /** The value that the largest of no elements has: nothing is below it. */
-export function lowest(dtype: DType): number {
+export function lowest(dtype: DType): number | bigint {
   return isFloat(dtype) ? Number.NEGATIVE_INFINITY : TABLE[dtype].min;
 }
 
 /** The value that the smallest of no elements has: nothing is above it. */
-export function highest(dtype: DType): number {
+export function highest(dtype: DType): number | bigint {
   return isFloat(dtype) ? Number.POSITIVE_INFINITY : TABLE[dtype].max;
 }
 
@@ -249,4 +267,10 @@ export function toStorage(dtype: DType, data: TypedArray): TypedArray {
   const { half } = TABLE[dtype];
   if (!half || data instanceof Uint16Array) return data;
   return Uint16Array.from(data, half.bits);
+}
+
+/** Whether elements are bigints on the host. */
+export function isBig(dtype: DType): boolean {
+  const { kind, bytes } = TABLE[dtype];
+  return kind === 'int' && bytes === 8;
 }

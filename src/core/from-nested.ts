@@ -1,17 +1,33 @@
 // Host values from what people write: numbers, booleans, typed arrays, NDArrays and nested arrays.
 // Data never decides a dtype: numbers are float32 unless a dtype is asked for, booleans are bool.
 
-import { type DType, dtypeInfo, dtypeNames, isDType, type TypedArray, toNumbers } from './dtype.ts';
+import {
+  type DType,
+  dtypeInfo,
+  dtypeNames,
+  isBig,
+  isDType,
+  type TypedArray,
+  toNumbers,
+} from './dtype.ts';
 import { DTypeError, ValueError } from './error.ts';
 import { type DataOf, NDArray } from './ndarray.ts';
 
 /** What can be turned into an NDArray. */
-export type ArrayLike = number | boolean | NDArray | TypedArray | readonly ArrayLike[];
+export type ArrayLike =
+  | number
+  | bigint
+  | boolean
+  | NDArray
+  | TypedArray
+  | BigInt64Array
+  | readonly ArrayLike[];
 
 /** Whether a value has the outer form of an {@link ArrayLike}. */
 export function isArrayLike(x: unknown): x is ArrayLike {
   return (
     typeof x === 'number' ||
+    typeof x === 'bigint' ||
     typeof x === 'boolean' ||
     x instanceof NDArray ||
     Array.isArray(x) ||
@@ -26,6 +42,7 @@ const STORED = [
   [Int16Array, 'int16'],
   [Uint16Array, 'uint16'],
   [Uint32Array, 'uint32'],
+  [BigInt64Array, 'int64'],
 ] as const;
 
 /** The dtype whose storage a typed array is; undefined for anything else. */
@@ -73,7 +90,12 @@ function convert(x: unknown, dtype: DType | undefined): NDArray {
   }
   const typed = dtypeOfTyped(x);
   if (typed !== undefined) return fromTyped(x as Float32Array, typed, dtype);
-  if (typeof x === 'number' || typeof x === 'boolean' || Array.isArray(x)) {
+  if (
+    typeof x === 'number' ||
+    typeof x === 'bigint' ||
+    typeof x === 'boolean' ||
+    Array.isArray(x)
+  ) {
     return fromNested(x as ArrayLike, dtype);
   }
   throw new ValueError(
@@ -131,7 +153,9 @@ function firstKind(x: ArrayLike): DType | undefined {
     if (typed !== undefined) return typed;
     at = (at as readonly ArrayLike[])[0];
   }
-  return at === undefined ? undefined : typeof at === 'boolean' ? 'bool' : 'float32';
+  if (at === undefined) return undefined;
+  if (typeof at === 'bigint') return 'int64';
+  return typeof at === 'boolean' ? 'bool' : 'float32';
 }
 
 function ragged(path: readonly number[], want: number, got: string): ValueError {
@@ -184,15 +208,15 @@ function element(x: unknown, dtype: DType, path: readonly number[]): number {
     if (x === 0 || x === 1) return x;
     throw new DTypeError('value/dtype', `${x}${where} is no bool. Use true and false.`);
   }
-  if (typeof x !== 'number') {
+  if (typeof x !== 'number' && typeof x !== 'bigint') {
     throw new DTypeError(
       'value/dtype',
       `${typeof x} ${String(x)}${where} is no ${dtype}. Use numbers, or cast() a bool tensor.`,
     );
   }
   const { kind, half, min, max } = dtypeInfo(dtype);
-  if (kind === 'float') return half ? half.bits(x) : x;
-  if (!Number.isInteger(x)) {
+  if (kind === 'float') return half ? half.bits(Number(x)) : Number(x);
+  if (typeof x !== 'bigint' && !Number.isInteger(x)) {
     throw new DTypeError(
       'value/dtype',
       `${x}${where} is no ${dtype}. Use integers, or round them first.`,
@@ -201,5 +225,5 @@ function element(x: unknown, dtype: DType, path: readonly number[]): number {
   if (x < min || x > max) {
     throw new DTypeError('value/range', `${x}${where} is beyond ${dtype}. Use ${min} to ${max}.`);
   }
-  return x;
+  return (isBig(dtype) ? BigInt(x) : Number(x)) as number;
 }

@@ -5,7 +5,7 @@ import { type DType, dtypeInfo, type TypedArray } from './dtype.ts';
 import { ValueError } from './error.ts';
 
 /** The arrays that `toArray` gives, or a number or boolean for a scalar. */
-export type NestedArray = number | boolean | NestedArray[];
+export type NestedArray = number | bigint | boolean | NestedArray[];
 
 /** The storage type of each dtype. */
 export interface DataOf {
@@ -20,17 +20,24 @@ export interface DataOf {
   uint16: Uint16Array;
   int32: Int32Array;
   uint32: Uint32Array;
+  int64: BigInt64Array;
   bool: Uint8Array;
 }
+
+/**
+ * The storage of a dtype that may not be known to the type checker: then it is shown as an array of
+ * numbers, though int64 has bigints. Narrow the type first where it may be int64.
+ */
+export type DataFor<D extends DType> = [DType] extends [D] ? TypedArray : DataOf[D];
 
 /** A dense tensor value on the host. */
 export class NDArray<D extends DType = DType> {
   readonly dtype: D;
   readonly shape: readonly number[];
   /** Row-major elements; `bool` is 0 or 1. */
-  readonly data: DataOf[D];
+  readonly data: DataFor<D>;
 
-  constructor(dtype: D, shape: readonly number[], data: DataOf[D]) {
+  constructor(dtype: D, shape: readonly number[], data: DataFor<D>) {
     this.dtype = dtype;
     this.shape = Object.isFrozen(shape) ? shape : Object.freeze([...shape]);
     this.data = data;
@@ -41,8 +48,8 @@ export class NDArray<D extends DType = DType> {
     return this.data.length;
   }
 
-  /** The only element of a one-element array: a boolean of bools, else a number. */
-  item(): [D] extends ['bool'] ? boolean : number {
+  /** The only element of a one-element array: a boolean of bools, a bigint of int64, else a number. */
+  item(): [D] extends ['bool'] ? boolean : [D] extends ['int64'] ? bigint : number {
     if (this.data.length !== 1) {
       throw new ValueError(
         'ndarray/item',
@@ -51,7 +58,11 @@ export class NDArray<D extends DType = DType> {
       );
     }
     const x = this.#number(0);
-    return (this.dtype === 'bool' ? x !== 0 : x) as [D] extends ['bool'] ? boolean : number;
+    return (this.dtype === 'bool' ? x !== 0 : x) as [D] extends ['bool']
+      ? boolean
+      : [D] extends ['int64']
+        ? bigint
+        : number;
   }
 
   /** The elements as nested arrays (a plain number or boolean for a scalar). */
@@ -80,12 +91,15 @@ export class NDArray<D extends DType = DType> {
   /** What `console.log` shows in Node: type, shape and the first elements. */
   [Symbol.for('nodejs.util.inspect.custom')](): string {
     const shown = Array.from(this.data.subarray(0, 8), (x, i) =>
-      this.dtype === 'bool' ? String(x !== 0) : String(Number(this.#number(i).toPrecision(7))),
+      this.dtype === 'bool' ? String(x !== 0) : shortText(this.#number(i)),
     );
     if (this.data.length > 8) shown.push(`… ${this.data.length} elements`);
     return `${this.toString()} [${shown.join(', ')}]`;
   }
 }
+
+const shortText = (x: number | bigint): string =>
+  typeof x === 'bigint' ? String(x) : String(Number(x.toPrecision(7)));
 
 /** Like an NDArray, but with any storage: what the reference computes on. */
 export interface HostTensor {

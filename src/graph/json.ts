@@ -53,6 +53,7 @@ const ARRAYS = {
   Uint16Array,
   Int32Array,
   Uint32Array,
+  BigInt64Array,
 } as const;
 
 function encodeAtom(a: Atom): Json {

@@ -3,7 +3,7 @@
 // these functions only carries values from one to the next.
 
 import { InternalError } from '../core/error.ts';
-import { erf, powFloat, powInt, roundHalfEven } from '../util/numeric.ts';
+import { erf, largest, powBig, powFloat, powInt, roundHalfEven } from '../util/numeric.ts';
 import type { BinaryOp, CompareOp, ScalarType, UnaryOp } from './expr.ts';
 import { isFloatType } from './scalar.ts';
 
@@ -143,12 +143,6 @@ function powUnsigned(a: number, b: number): number {
   return out >>> 0;
 }
 
-/** `Math.min` takes no bigints. */
-function lesser(a: bigint, b: bigint): bigint {
-  if (b < a) return b;
-  return a;
-}
-
 const I64_BINARY: Partial<Record<BinaryOp, Fn2>> = {
   and: big2((a, b) => a & b),
   or: big2((a, b) => a | b),
@@ -158,8 +152,9 @@ const I64_BINARY: Partial<Record<BinaryOp, Fn2>> = {
   mul: big2((a, b) => wrap(a * b)),
   div: big2((a, b) => (b === 0n ? 0n : wrap(a / b))),
   rem: big2((a, b) => (b === 0n ? 0n : a % b)),
-  min: big2((a, b) => lesser(a, b)),
-  max: big2((a, b) => (lesser(a, b) === a ? b : a)),
+  pow: big2(powBig),
+  min: big2((a, b) => -largest(-a, -b)),
+  max: big2(largest),
   shl: big2((a, b) => wrap(a << (b & 63n))),
   shr: big2((a, b) => a >> (b & 63n)),
   shru: big2((a, b) => wrap(BigInt.asUintN(64, a) >> (b & 63n))),

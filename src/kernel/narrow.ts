@@ -132,6 +132,7 @@ export function converted(dtype: DType, x: Expr): Expr {
       f64: roundToOdd,
       i32: sticky,
       u32: sticky,
+      i64: (e) => roundToOdd(cast('f64', e)),
     };
     return cast('f32', wide[x.type]?.(x) ?? x);
   }

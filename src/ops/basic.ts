@@ -1,6 +1,6 @@
 // Ops that compute nothing: identity, grouping, gradient stops; and conversion between dtypes.
 
-import { type DType, dtypeInfo, dtypeNames, isDType, isFloat } from '../core/dtype.ts';
+import { type DType, dtypeInfo, dtypeNames, isBig, isDType, isFloat } from '../core/dtype.ts';
 import { DTypeError } from '../core/error.ts';
 import { getDefaultGraph } from '../graph/graph.ts';
 import { defineOp } from '../graph/op.ts';
@@ -50,9 +50,15 @@ export const noOpOp = defineOp({
 
 /** A float to an integer as all backends do it: truncated, saturated, NaN gives 0. */
 function truncated(x: number, dtype: DType): number {
-  if (Number.isNaN(x)) return 0;
+  if (Number.isNaN(x)) return (isBig(dtype) ? 0n : 0) as number;
   const { min, max } = dtypeInfo(dtype);
-  return Math.max(min, Math.min(max, Math.trunc(x)));
+  if (x <= min) return min as number;
+  if (x >= max) return max as number;
+  return (isBig(dtype) ? BigInt(Math.trunc(x)) : Math.trunc(x)) as number;
+}
+
+function fromBig(x: bigint, dtype: DType): number {
+  return isFloat(dtype) ? Number(x) : Number(BigInt.asIntN(32, x));
 }
 
 export const castOp = defineOp<{ readonly dtype: DType }>({
@@ -71,8 +77,11 @@ export const castOp = defineOp<{ readonly dtype: DType }>({
   dtypes: (_, attrs) => [attrs.dtype],
   reference: (ctx, [x], { dtype }) => [
     mapHost(ctx, dtype, [x], (v) => {
-      if (dtype === 'bool') return v === 0 ? 0 : 1;
-      return isFloat(x.dtype) && !isFloat(dtype) ? truncated(v, dtype) : v;
+      if (dtype === 'bool') return Number(v) === 0 ? 0 : 1;
+      if (isFloat(x.dtype) && !isFloat(dtype)) return truncated(v, dtype);
+      if (isBig(dtype)) return BigInt(v) as unknown as number;
+      // A bigint: of its low bits an integer is made, of all of them a float.
+      return isBig(x.dtype) ? fromBig(v as unknown as bigint, dtype) : v;
     }),
   ],
   gradient: ({ inputs: [x], grad, attrs }) => [

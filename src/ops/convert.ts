@@ -40,7 +40,7 @@ function weakType(x: ArrayLike, like: DType | undefined): DType | undefined {
   if (like === undefined) return undefined;
   let at: ArrayLike | undefined = x;
   while (Array.isArray(at)) at = at[0];
-  if (typeof at !== 'number') return undefined;
+  if (typeof at !== 'number' && typeof at !== 'bigint') return undefined;
   if (like === 'bool') return undefined;
   if (!isFloat(like) && typeof x === 'number' && !Number.isInteger(x)) {
     throw new DTypeError(

@@ -1,7 +1,7 @@
 // Contractions: dotGeneral, the one primitive, and matmul with its broadcasting and transposes.
 
 import { addDim, type Dim, subDim } from '../core/dim.ts';
-import { dtypeInfo, isFloat } from '../core/dtype.ts';
+import { dtypeInfo, isBig, isFloat } from '../core/dtype.ts';
 import { ShapeError } from '../core/error.ts';
 import { type HostTensor, sizeOf } from '../core/ndarray.ts';
 import { shapeEquals, shapeToString } from '../core/type.ts';
@@ -100,6 +100,7 @@ export const dotGeneralOp = defineOp<DotAxes>({
       const [a, b] = dotIndices(attrs, ranks, out, red);
       return [linear(a, x.shape), linear(b, y.shape)];
     };
+    const big = isBig(x.dtype);
     const origin = new Array<number>(shape.length).fill(0);
     forEachIndex(depth, (red, r) => {
       [xSteps[r], ySteps[r]] = offsets(origin, red);
@@ -107,11 +108,11 @@ export const dotGeneralOp = defineOp<DotAxes>({
     const start = new Array<number>(depth.length).fill(0);
     forEachIndex(shape, (out, i) => {
       const [xAt, yAt] = offsets(out, start);
-      let sum = 0;
+      let sum = (big ? 0n : 0) as number;
       for (let r = 0; r < turns; r++) {
         const u = x.data[xAt + xSteps[r]];
         const v = y.data[yAt + ySteps[r]];
-        sum = isFloat(x.dtype) ? sum + u * v : (sum + Math.imul(u, v)) | 0;
+        sum = big || isFloat(x.dtype) ? sum + u * v : (sum + Math.imul(u, v)) | 0;
       }
       data[i] = sum;
     });

@@ -6,7 +6,7 @@ import { defineOp, type OpRecord } from '../graph/op.ts';
 import type { Tensor } from '../graph/tensor.ts';
 import type { Expr, UnaryOp } from '../kernel/expr.ts';
 import * as k from '../kernel/expr.ts';
-import { erf as erfNumber, powFloat, powInt, roundHalfEven } from '../util/numeric.ts';
+import { erf as erfNumber, powBig, powFloat, powInt, roundHalfEven } from '../util/numeric.ts';
 import { equal, greater, select } from './compare.ts';
 import { applyBinary, applyUnary, type OpOptions, type TensorLike } from './convert.ts';
 import {
@@ -37,6 +37,7 @@ export const powOp = elementwise(2, {
   kinds: NUMBERS,
   float: powFloat,
   int: powInt,
+  big: powBig,
   scalar: (x, y) => k.binary('pow', x, y),
   gradient: (c) => {
     const [x, y] = c.inputs;
@@ -59,6 +60,7 @@ export const squaredDifferenceOp = elementwise(2, {
   kinds: NUMBERS,
   float: (x, y) => (x - y) * (x - y),
   int: (x, y) => Math.imul(x - y, x - y),
+  big: (x, y) => (x - y) * (x - y),
   scalar: (x, y) => k.mul(k.sub(x, y), k.sub(x, y)),
   gradient: (c) => {
     const [x, y] = c.inputs;

@@ -11,12 +11,13 @@ import {
   mulDim,
   subDim,
 } from '../core/dim.ts';
-import { type DTypeKind, isFloat } from '../core/dtype.ts';
+import { type DTypeKind, isBig, isFloat } from '../core/dtype.ts';
 import { defineOp, type GradientContext, type OpRecord } from '../graph/op.ts';
 import type { Tensor } from '../graph/tensor.ts';
 import type { Expr } from '../kernel/expr.ts';
 import * as k from '../kernel/expr.ts';
 import { isFloatType } from '../kernel/scalar.ts';
+import { largest } from '../util/numeric.ts';
 import { greater, greaterEqual, lessEqual, select } from './compare.ts';
 import { applyBinary, applyUnary, type OpOptions, type TensorLike } from './convert.ts';
 import { broadcastShapes, mapHost, mapValues, needKind, sameDType } from './rules.ts';
@@ -33,8 +34,10 @@ export interface Elementwise {
   readonly kinds: readonly DTypeKind[];
   /** The value in float64 arithmetic. */
   readonly float?: (...xs: number[]) => number;
-  /** The value for int32. */
+  /** The value for integers of up to 32 bits; storing it wraps around. */
   readonly int?: (...xs: number[]) => number;
+  /** The value for int64; storing it wraps around. */
+  readonly big?: (...xs: bigint[]) => bigint;
   readonly scalar: (...xs: Expr[]) => Expr;
   readonly value?: (...xs: Dim[]) => Dim | null;
   readonly gradient: (ctx: GradientContext) => readonly (Tensor | null)[];
@@ -62,7 +65,8 @@ export function elementwise(arity: 1 | 2, op: Elementwise): OpRecord {
     },
     reference: (ctx, xs) => {
       const { dtype } = xs[0];
-      return [mapHost(ctx, dtype, xs, (isFloat(dtype) ? op.float : op.int) as () => number)];
+      const ints = isBig(dtype) ? op.big : op.int;
+      return [mapHost(ctx, dtype, xs, (isFloat(dtype) ? op.float : ints) as () => number)];
     },
     gradient: op.gradient,
     form: { kind: 'scalar', scalar: (args) => op.scalar(...args) },
@@ -82,6 +86,12 @@ export function both(
 /** The quotient rounded toward minus infinity; 0 where the divisor is 0, as the dims have it. */
 function floorInt(a: number, b: number): number {
   return b === 0 ? 0 : Math.floor(a / b) | 0;
+}
+
+/** The same of bigints. */
+function floorBig(a: bigint, b: bigint): bigint {
+  if (b === 0n) return 0n;
+  return a / b - (a % b !== 0n && a < 0n !== b < 0n ? 1n : 0n);
 }
 
 function floorDivExpr(a: Expr, b: Expr): Expr {
@@ -109,6 +119,7 @@ export const addOp = elementwise(2, {
   kinds: NUMBERS,
   float: (x, y) => x + y,
   int: (x, y) => (x + y) | 0,
+  big: (x, y) => x + y,
   scalar: k.add,
   value: addDim,
   gradient: (c) =>
@@ -126,6 +137,7 @@ export const subOp = elementwise(2, {
   kinds: NUMBERS,
   float: (x, y) => x - y,
   int: (x, y) => (x - y) | 0,
+  big: (x, y) => x - y,
   scalar: k.sub,
   value: subDim,
   gradient: (c) =>
@@ -143,6 +155,7 @@ export const mulOp = elementwise(2, {
   kinds: NUMBERS,
   float: (x, y) => x * y,
   int: Math.imul,
+  big: (x, y) => x * y,
   scalar: k.mul,
   value: mulDim,
   gradient: (c) =>
@@ -162,6 +175,7 @@ export const divOp = elementwise(2, {
   kinds: NUMBERS,
   float: (x, y) => x / y,
   int: (x, y) => (y === 0 ? 0 : Math.trunc(x / y) | 0),
+  big: (x, y) => (y === 0n ? 0n : x / y),
   scalar: k.div,
   gradient: (c) => {
     const [, y] = c.inputs;
@@ -180,6 +194,7 @@ export const floorDivOp = elementwise(2, {
   kinds: NUMBERS,
   float: (x, y) => Math.floor(x / y),
   int: floorInt,
+  big: floorBig,
   scalar: floorDivExpr,
   value: floorDivDim,
   gradient: () => [null, null],
@@ -192,6 +207,7 @@ export const modOp = elementwise(2, {
   kinds: NUMBERS,
   float: (x, y) => (y === 0 ? Number.NaN : x - y * Math.floor(x / y)),
   int: (x, y) => (y === 0 ? 0 : (x - Math.imul(y, floorInt(x, y))) | 0),
+  big: (x, y) => (y === 0n ? 0n : x - y * floorBig(x, y)),
   scalar: floorModExpr,
   value: modDim,
   gradient: (c) =>
@@ -220,6 +236,7 @@ export const maximumOp = elementwise(2, {
   kinds: NUMBERS,
   float: Math.max,
   int: Math.max,
+  big: (x, y) => largest(x, y),
   scalar: (x, y) => k.binary('max', x, y),
   value: maxDim,
   gradient: (c) => extremeGradient(c, greaterEqual),
@@ -232,6 +249,7 @@ export const minimumOp = elementwise(2, {
   kinds: NUMBERS,
   float: Math.min,
   int: Math.min,
+  big: (x, y) => -largest(-x, -y),
   scalar: (x, y) => k.binary('min', x, y),
   value: minDim,
   gradient: (c) => extremeGradient(c, lessEqual),
@@ -244,6 +262,7 @@ export const negOp = elementwise(1, {
   kinds: NUMBERS,
   float: (x) => -x,
   int: (x) => -x | 0,
+  big: (x) => -x,
   scalar: (x) => k.unary('neg', x),
   value: (x) => mulDim(x, -1),
   gradient: (c) => [neg(c.grad)],
@@ -256,6 +275,7 @@ export const absOp = elementwise(1, {
   kinds: NUMBERS,
   float: Math.abs,
   int: (x) => Math.abs(x) | 0,
+  big: (x) => largest(x, -x),
   scalar: (x) => k.unary('abs', x),
   gradient: (c) => [mul(c.grad, sign(c.inputs[0]))],
 });
@@ -267,6 +287,7 @@ export const signOp = elementwise(1, {
   kinds: NUMBERS,
   float: Math.sign,
   int: Math.sign,
+  big: (x) => (x === 0n ? 0n : x / largest(x, -x)),
   scalar: (x) => {
     const c = (v: number): Expr => k.constant(x.type, v, x.lanes);
     const pos = k.select(k.compare('gt', x, c(0)), c(1), x);
@@ -282,6 +303,7 @@ export const squareOp = elementwise(1, {
   kinds: NUMBERS,
   float: (x) => x * x,
   int: (x) => Math.imul(x, x),
+  big: (x) => x * x,
   scalar: (x) => k.mul(x, x),
   gradient: (c) => [mul(c.grad, mul(c.inputs[0], 2))],
 });
@@ -370,6 +392,7 @@ export const reluOp = elementwise(1, {
   kinds: NUMBERS,
   float: (x) => Math.max(x, 0),
   int: (x) => Math.max(x, 0),
+  big: (x) => largest(x, 0n),
   scalar: (x) => k.binary('max', x, k.constant(x.type, 0, x.lanes)),
   gradient: (c) => [select(greater(c.inputs[0], 0), c.grad, 0)],
 });

@@ -167,7 +167,7 @@ export const maxPoolOp = defineOp<PoolAttrs>({
     const { at } = pool.windowAttrs;
     const rank = attrs.sizes.length;
     // The window as one axis, for a row-major position within it.
-    const all = pool.windows(lowest(x.dtype));
+    const all = pool.windows(Number(lowest(x.dtype)));
     const kept = Array.from({ length: rank + 2 }, (_, a) => (a < at ? a : a + rank));
     const sizes: Size[] = sizesAt(all, kept);
     sizes.splice(
@@ -182,7 +182,7 @@ export const maxPoolOp = defineOp<PoolAttrs>({
     kind: 'expand',
     expand: ([x], attrs) => {
       const pool = new Pool(x, attrs);
-      return [reduceMax(pool.windows(lowest(x.dtype)), { axis: pool.kAxes })];
+      return [reduceMax(pool.windows(Number(lowest(x.dtype))), { axis: pool.kAxes })];
     },
   },
 });

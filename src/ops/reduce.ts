@@ -1,7 +1,15 @@
 // Reductions over axes. One record each, made from its accumulator; the mean is a sum and a division.
 
 import { type Dim, prodDims, sumDims } from '../core/dim.ts';
-import { type DType, type DTypeKind, dtypeInfo, highest, isFloat, lowest } from '../core/dtype.ts';
+import {
+  type DType,
+  type DTypeKind,
+  dtypeInfo,
+  highest,
+  isBig,
+  isFloat,
+  lowest,
+} from '../core/dtype.ts';
 import { ShapeError } from '../core/error.ts';
 import { type HostTensor, sizeOf } from '../core/ndarray.ts';
 import { resolveAxes, resolveAxis } from '../core/type.ts';
@@ -17,6 +25,7 @@ import {
 import type { Tensor } from '../graph/tensor.ts';
 import type { Expr } from '../kernel/expr.ts';
 import * as k from '../kernel/expr.ts';
+import { largest } from '../util/numeric.ts';
 import { cast } from './basic.ts';
 import { equal, select } from './compare.ts';
 import { applyUnary, type OpOptions, type TensorLike } from './convert.ts';
@@ -55,7 +64,7 @@ interface Reduction {
   readonly doc: string;
   readonly kinds: readonly DTypeKind[];
   readonly op: 'add' | 'mul' | 'max' | 'min' | 'and' | 'or';
-  readonly init: (dtype: DType) => number;
+  readonly init: (dtype: DType) => number | bigint;
   readonly step: (acc: number, x: number, dtype: DType) => number;
   readonly value?: (dims: readonly Dim[]) => Dim;
   readonly gradient: (ctx: GradientContext<ReduceAttrs>) => readonly (Tensor | null)[];
@@ -121,12 +130,14 @@ function reduceHost(
   ctx: ReferenceContext,
   x: HostTensor,
   attrs: ReduceAttrs,
-  init: number,
+  init: number | bigint,
   step: (acc: number, v: number) => number,
 ): HostTensor {
   const axes = resolveAxes(attrs.axes, x.shape.length);
   const kept = x.shape.map((d, i) => (axes.includes(i) ? 1 : d));
-  const sums = new Float64Array(sizeOf(kept)).fill(init);
+  const big = isBig(x.dtype);
+  const sums = big ? ctx.alloc(x.dtype, sizeOf(kept)) : new Float64Array(sizeOf(kept));
+  sums.fill((big ? BigInt(init) : Number(init)) as number);
   forEachIndex(x.shape, (index, i) => {
     const at = linear(
       index.map((j, a) => (axes.includes(a) ? 0 : j)),
@@ -167,7 +178,7 @@ export const sumOp = reduction({
   kinds: ['float', 'int'],
   op: 'add',
   init: all(0),
-  step: (a, x, dtype) => (isFloat(dtype) ? a + x : (a + x) | 0),
+  step: (a, x, dtype) => (isFloat(dtype) || isBig(dtype) ? a + x : (a + x) | 0),
   value: sumDims,
   gradient: ({ inputs: [x], grad, attrs }) => [broadcastTo(restore(x, grad, attrs), shapeOf(x))],
 });
@@ -179,7 +190,7 @@ export const prodOp = reduction({
   kinds: ['float', 'int'],
   op: 'mul',
   init: all(1),
-  step: (a, x, dtype) => (isFloat(dtype) ? a * x : Math.imul(a, x)),
+  step: (a, x, dtype) => (isFloat(dtype) || isBig(dtype) ? a * x : Math.imul(a, x)),
   value: prodDims,
   gradient: ({ inputs: [x], grad, attrs }) => [
     mul(restore(x, grad, attrs), othersProduct(x, attrs)),
@@ -205,6 +216,11 @@ function othersProduct(x: Tensor, attrs: ReduceAttrs): Tensor {
   return transpose(reshape(others, shapeOf(moved)), back);
 }
 
+/** A step of bigints, which pass under the type of numbers. */
+function ofBig(step: (a: bigint, b: bigint) => bigint, a: number, b: number): number {
+  return step(a as unknown as bigint, b as unknown as bigint) as unknown as number;
+}
+
 export const maxOp = reduction({
   name: 'max',
   nodeName: 'Max',
@@ -212,7 +228,7 @@ export const maxOp = reduction({
   kinds: ['float', 'int'],
   op: 'max',
   init: lowest,
-  step: (a, x) => Math.max(a, x),
+  step: (a, x, dtype) => (isBig(dtype) ? ofBig(largest, a, x) : Math.max(a, x)),
   gradient: extremeGradient,
 });
 
@@ -223,7 +239,7 @@ export const minOp = reduction({
   kinds: ['float', 'int'],
   op: 'min',
   init: highest,
-  step: (a, x) => Math.min(a, x),
+  step: (a, x, dtype) => (isBig(dtype) ? ofBig((p, q) => -largest(-p, -q), a, x) : Math.min(a, x)),
   gradient: extremeGradient,
 });
 

@@ -47,6 +47,24 @@ export function powInt(x: number, y: number): number {
   return out;
 }
 
+/** The larger of two bigints, which `Math.max` does not take. */
+export function largest(a: bigint, b: bigint): bigint {
+  if (b > a) return b;
+  return a;
+}
+
+/** `x ** y` of int64, as {@link powInt}. */
+export function powBig(x: bigint, y: bigint): bigint {
+  if (y < 0n) return x === 1n ? 1n : x === -1n ? (y % 2n === 0n ? 1n : -1n) : 0n;
+  let out = 1n;
+  let power = x;
+  for (let rest = y; rest > 0n; rest >>= 1n) {
+    if (rest & 1n) out = BigInt.asIntN(64, out * power);
+    power = BigInt.asIntN(64, power * power);
+  }
+  return out;
+}
+
 /** The integer nearest to x, the even one of two; the sign of zero stays. */
 export function roundHalfEven(x: number): number {
   const low = Math.floor(x);

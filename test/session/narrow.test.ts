@@ -136,6 +136,51 @@ describe.each(BACKENDS)('integers on %s', (backend) => {
     expect(await run((x) => tl.cast(x, 'float64'), 'uint32', [4294967295])).toEqual([4294967295]);
   });
 
+  it('of 64 bits are bigints', async () => {
+    const big = 2n ** 62n + 3n;
+    const graph = new tl.Graph();
+    const { x, out } = graph.asDefault(() => {
+      const x = tl.placeholder('int64', [null]);
+      const out = {
+        twice: tl.add(x, x),
+        square: tl.mul(x, x),
+        third: tl.div(x, -3),
+        floor: tl.floorDiv(x, -3),
+        rest: tl.mod(x, 7),
+        largest: tl.reduceMax(x),
+        sum: tl.reduceSum(tl.maximum(x, 1)),
+        less: tl.less(x, 5),
+        dot: tl.matmul(tl.reshape(x, [1, -1]), tl.reshape(x, [-1, 1])),
+        float: tl.cast(x, 'float64'),
+        low: tl.cast(x, 'int32'),
+        back: tl.cast(tl.cast(x, 'float64'), 'int64'),
+      };
+      return { x, out };
+    });
+    const session = new tl.Session({ graph, backend });
+    const values = [big, -big, 7n, -8n, 0n];
+    const got = await session.run(out, [[x, BigInt64Array.from(values)]]);
+    const wrap = (v: bigint): bigint => BigInt.asIntN(64, v);
+    expect(got.twice.toArray()).toEqual(values.map((v) => wrap(v + v)));
+    expect(got.square.toArray()).toEqual(values.map((v) => wrap(v * v)));
+    expect(got.third.toArray()).toEqual(values.map((v) => v / -3n));
+    expect(got.floor.toArray()).toEqual(
+      values.map((v) => (v > 0n && v % 3n !== 0n ? v / -3n - 1n : v / -3n)),
+    );
+    expect(got.rest.toArray()).toEqual(values.map((v) => ((v % 7n) + 7n) % 7n));
+    expect(got.largest.toArray()).toBe(big);
+    expect(got.sum.toArray()).toBe(big + 1n + 7n + 1n + 1n);
+    expect(got.less.toArray()).toEqual([false, true, false, true, true]);
+    expect(got.dot.toArray()).toEqual([[wrap(2n * big * big + 49n + 64n)]]);
+    expect(got.float.toArray()).toEqual(values.map(Number));
+    expect(got.low.toArray()).toEqual(values.map((v) => Number(BigInt.asIntN(32, v))));
+    expect(got.back.toArray()).toEqual(values.map((v) => BigInt(Number(v))));
+    const item = await session.run(graph.asDefault(() => tl.constant(5n)));
+    expect(item.dtype).toBe('int64');
+    expect(String(item)).toContain('int64');
+    await session.close();
+  });
+
   it('refuse numbers that do not fit', async () => {
     expect(() => tl.constant([256], { dtype: 'uint8' })).toThrow(/uint8/);
     expect(() => tl.constant([1.5], { dtype: 'int16' })).toThrow(/int16/);
