@@ -8,7 +8,14 @@ export {
 } from './backends/from-kernels.ts';
 export { applyFn, type Dim, type Sym } from './core/dim.ts';
 export { evalDim } from './core/dim-value.ts';
-export { type DTypeInfo, type DTypeKind, dtypeInfo, type TypedArray } from './core/dtype.ts';
+export {
+  type DTypeInfo,
+  type DTypeKind,
+  dtypeInfo,
+  type HalfFloat,
+  type StorageType,
+  type TypedArray,
+} from './core/dtype.ts';
 export {
   binaryFn,
   bitcastFn,

@@ -22,7 +22,7 @@ export * as webgpu from './backends/webgpu/public.ts';
 export type { Atom, Dim, DimExpr, DimFn, FnAtom, Sym, Term } from './core/dim.ts';
 
 export { dimToString } from './core/dim-text.ts';
-export type { DType, TypedArray } from './core/dtype.ts';
+export type { DType, NumericDType, TypedArray } from './core/dtype.ts';
 export type { ErrorContext } from './core/error.ts';
 export {
   AbortedError,
@@ -267,6 +267,12 @@ export {
   type SessionOptions,
   type SessionStats,
 } from './session/session.ts';
-export type { Fetchable, Fetches, FetchResult, KeptResult } from './session/structure.ts';
+export type {
+  Fetchable,
+  Fetches,
+  FetchResult,
+  KeptResult,
+  KnownDType,
+} from './session/structure.ts';
 export { toDot } from './viz/dot.ts';
 export { toMermaid } from './viz/mermaid.ts';

@@ -14,7 +14,7 @@ import {
   TimeoutError,
   UnsupportedError,
 } from '../core/error.ts';
-import { type DataOf, type HostTensor, NDArray, sizeOf } from '../core/ndarray.ts';
+import { type HostTensor, ndarrayOf, sizeOf } from '../core/ndarray.ts';
 import type { TensorType } from '../core/type.ts';
 import type { Kernel } from '../kernel/ir.ts';
 import { type BufferView, type HostStep, type Plan, RUN_SYM, type Step } from '../plan/types.ts';
@@ -110,7 +110,7 @@ async function readValue<M, C>(
   shape: readonly number[],
 ): Promise<HostTensor> {
   const data = await target.read(memory, dtype, at, sizeOf(shape));
-  return new NDArray(dtype, shape, data as DataOf[DType]);
+  return ndarrayOf(dtype, shape, data);
 }
 
 class KernelDevice<M, C> implements Device {

@@ -5,7 +5,7 @@
 import { evalDim } from '../core/dim-value.ts';
 import { ExecutionError, TensorloomError, UnsupportedError } from '../core/error.ts';
 import { toNDArray } from '../core/from-nested.ts';
-import { type DataOf, type HostTensor, NDArray } from '../core/ndarray.ts';
+import { type HostTensor, NDArray, ndarrayOf } from '../core/ndarray.ts';
 import { type TensorType, typeToString } from '../core/type.ts';
 import type { HostStep } from '../plan/types.ts';
 
@@ -36,7 +36,7 @@ export function hostArguments(
   fn: (...args: never[]) => unknown,
   inputs: readonly HostTensor[],
 ): unknown {
-  const args = inputs.map((x) => new NDArray(x.dtype, x.shape, x.data as DataOf['float32']));
+  const args = inputs.map((x) => ndarrayOf(x.dtype, x.shape, x.data));
   let out: unknown;
   try {
     out = (fn as (...args: unknown[]) => unknown)(...args);

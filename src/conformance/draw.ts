@@ -1,7 +1,7 @@
 // Data for tests, the same for equal seeds everywhere.
 
 import { type DType, dtypeInfo, isBig } from '../core/dtype.ts';
-import { type DataOf, NDArray } from '../core/ndarray.ts';
+import { type NDArray, ndarrayOf } from '../core/ndarray.ts';
 import type { Draw } from './case.ts';
 
 /** Mulberry32: a small generator for test data. */
@@ -37,7 +37,7 @@ export function drawValue(
   };
   const filled = (value: (i: number) => number): NDArray => {
     for (let i = 0; i < n; i++) data[i] = stored(value(i));
-    return new NDArray(dtype, shape, data as DataOf[DType]);
+    return ndarrayOf(dtype, shape, data);
   };
   if (kind === 'bool') return filled(() => (next() < 0.5 ? 0 : 1));
   if (distinct) {

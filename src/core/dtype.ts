@@ -34,6 +34,9 @@ export interface HalfFloat {
   readonly bits: (x: number) => number;
 }
 
+/** The dtypes whose elements are numbers (or booleans) on the host: all but int64, which has bigints. */
+export type NumericDType = Exclude<DType, 'int64'>;
+
 /** The host storage of a tensor's elements. */
 export type TypedArray =
   | Float32Array

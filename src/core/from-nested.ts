@@ -11,7 +11,7 @@ import {
   toNumbers,
 } from './dtype.ts';
 import { DTypeError, ValueError } from './error.ts';
-import { type DataOf, NDArray } from './ndarray.ts';
+import { NDArray, ndarrayOf } from './ndarray.ts';
 
 /** What can be turned into an NDArray. */
 export type ArrayLike =
@@ -69,7 +69,7 @@ export function toNDArray(x: unknown, dtype?: DType, shape?: readonly number[]):
   if (out.data.length === size) return new NDArray(out.dtype, shape, out.data);
   if (out.data.length === 1) {
     const data = dtypeInfo(out.dtype).alloc(size).fill(out.data[0]);
-    return new NDArray(out.dtype, shape, data as DataOf[DType]);
+    return new NDArray(out.dtype, shape, data);
   }
   throw new ValueError(
     'value/shape',
@@ -119,7 +119,7 @@ function fromTyped(x: TypedArray, own: DType, dtype?: DType): NDArray {
   const data = dtypeInfo(to).alloc(x.length);
   if (to === 'bool') for (let i = 0; i < x.length; i++) data[i] = x[i] === 0 ? 0 : 1;
   else data.set(x);
-  return new NDArray(to, [x.length], data as DataOf[DType]);
+  return ndarrayOf(to, [x.length], data);
 }
 
 function fromNested(x: ArrayLike, dtype: DType | undefined): NDArray {
@@ -129,7 +129,7 @@ function fromNested(x: ArrayLike, dtype: DType | undefined): NDArray {
   const data = dtypeInfo(kind).alloc(size);
   const at = fill(x, 0, shape, kind, data, 0, []);
   if (at !== size) throw new ValueError('value/ragged', 'the nested arrays are ragged.');
-  return new NDArray(kind, shape, data as DataOf[DType]);
+  return ndarrayOf(kind, shape, data);
 }
 
 /** Lengths along the first elements; the filling checks the others against them. */

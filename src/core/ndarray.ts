@@ -1,7 +1,7 @@
 // A host value: dtype, shape of integers, row-major data. What a fetch gives and a feed takes. The
 // conversion from nested JavaScript arrays lives in `from-nested.ts`.
 
-import { type DType, dtypeInfo, type TypedArray } from './dtype.ts';
+import { type DType, dtypeInfo, type NumericDType, type TypedArray } from './dtype.ts';
 import { ValueError } from './error.ts';
 
 /** The arrays that `toArray` gives, or a number or boolean for a scalar. */
@@ -24,20 +24,14 @@ export interface DataOf {
   bool: Uint8Array;
 }
 
-/**
- * The storage of a dtype that may not be known to the type checker: then it is shown as an array of
- * numbers, though int64 has bigints. Narrow the type first where it may be int64.
- */
-export type DataFor<D extends DType> = [DType] extends [D] ? TypedArray : DataOf[D];
-
 /** A dense tensor value on the host. */
-export class NDArray<D extends DType = DType> {
+export class NDArray<D extends DType = NumericDType> {
   readonly dtype: D;
   readonly shape: readonly number[];
   /** Row-major elements; `bool` is 0 or 1. */
-  readonly data: DataFor<D>;
+  readonly data: DataOf[D];
 
-  constructor(dtype: D, shape: readonly number[], data: DataFor<D>) {
+  constructor(dtype: D, shape: readonly number[], data: DataOf[D]) {
     this.dtype = dtype;
     this.shape = Object.isFrozen(shape) ? shape : Object.freeze([...shape]);
     this.data = data;
@@ -81,7 +75,8 @@ export class NDArray<D extends DType = DType> {
     const { half } = dtypeInfo(this.dtype);
     // The exact reference computes them as numbers.
     const bits = half && this.data instanceof Uint16Array;
-    return bits ? half.value(this.data[i]) : this.data[i];
+    const data = this.data as TypedArray;
+    return bits ? half.value(data[i]) : data[i];
   }
 
   toString(): string {
@@ -90,9 +85,10 @@ export class NDArray<D extends DType = DType> {
 
   /** What `console.log` shows in Node: type, shape and the first elements. */
   [Symbol.for('nodejs.util.inspect.custom')](): string {
-    const shown = Array.from(this.data.subarray(0, 8), (x, i) =>
-      this.dtype === 'bool' ? String(x !== 0) : shortText(this.#number(i)),
-    );
+    const shown = Array.from({ length: Math.min(8, this.data.length) }, (_, i) => {
+      const x = this.#number(i);
+      return this.dtype === 'bool' ? String(x !== 0) : shortText(x);
+    });
     if (this.data.length > 8) shown.push(`… ${this.data.length} elements`);
     return `${this.toString()} [${shown.join(', ')}]`;
   }
@@ -116,4 +112,9 @@ export function sizeOf(shape: readonly number[]): number {
 /** An NDArray of zeros. */
 export function zerosOf<D extends DType>(dtype: D, shape: readonly number[]): NDArray<D> {
   return new NDArray(dtype, shape, dtypeInfo(dtype).alloc(sizeOf(shape)) as DataOf[D]);
+}
+
+/** An NDArray of a dtype that only the run knows: elements of 64 bits pass under the type of numbers. */
+export function ndarrayOf(dtype: DType, shape: readonly number[], data: TypedArray): NDArray {
+  return new NDArray(dtype as NumericDType, shape, data as DataOf[NumericDType]);
 }

@@ -3,9 +3,9 @@
 // it any more, or with its session.
 
 import type { DeviceValue } from '../backends/backend.ts';
-import type { DType } from '../core/dtype.ts';
+import type { DType, NumericDType } from '../core/dtype.ts';
 import { StateError, UnsupportedError } from '../core/error.ts';
-import { type DataOf, type HostTensor, NDArray } from '../core/ndarray.ts';
+import { type HostTensor, NDArray, ndarrayOf } from '../core/ndarray.ts';
 
 /** Frees the storage of handles that were forgotten. */
 const forgotten = new FinalizationRegistry<DeviceValue>((value) => value.dispose());
@@ -29,7 +29,7 @@ let look: (handle: DeviceTensor, owner: object) => DeviceValue | 'foreign' | 'di
  * console.log((await doubled.read()).toArray());
  * ```
  */
-export class DeviceTensor<D extends DType = DType> {
+export class DeviceTensor<D extends DType = NumericDType> {
   readonly dtype: D;
   readonly shape: readonly number[];
   readonly #owner: Owner;
@@ -114,7 +114,5 @@ export function heldValue(
 }
 
 function toArray<D extends DType>(v: HostTensor): NDArray<D> {
-  return (
-    v instanceof NDArray ? v : new NDArray(v.dtype, v.shape, v.data as DataOf[DType])
-  ) as NDArray<D>;
+  return (v instanceof NDArray ? v : ndarrayOf(v.dtype, v.shape, v.data)) as unknown as NDArray<D>;
 }

@@ -4,10 +4,10 @@
 import type { DeviceValue } from '../backends/backend.ts';
 import { asSym, type Dim } from '../core/dim.ts';
 import { evalDim } from '../core/dim-value.ts';
-import type { DType } from '../core/dtype.ts';
+import type { DType, TypedArray } from '../core/dtype.ts';
 import { DTypeError, FeedError, GraphError, UnsupportedError, ValueError } from '../core/error.ts';
 import { dtypeOfTyped, toNDArray } from '../core/from-nested.ts';
-import { type DataOf, type HostTensor, NDArray } from '../core/ndarray.ts';
+import { type HostTensor, type NDArray, ndarrayOf } from '../core/ndarray.ts';
 import { shapeToString, typeToString } from '../core/type.ts';
 import type { Func, Ref } from '../graph/func.ts';
 import type { Graph } from '../graph/graph.ts';
@@ -168,8 +168,8 @@ export function feedValue(target: FeedTarget, raw: unknown, owner: object): Feed
 /** A typed array of exactly the dtype's storage, as a value of one axis without a copy. */
 function sameTyped(raw: unknown, dtype: DType): NDArray | undefined {
   if (dtypeOfTyped(raw) !== dtype) return undefined;
-  const data = raw as DataOf[DType];
-  return new NDArray(dtype, [data.length], data);
+  const data = raw as TypedArray;
+  return ndarrayOf(dtype, [data.length], data);
 }
 
 function deviceFeed(target: FeedTarget, handle: DeviceTensor, owner: object): DeviceValue {

@@ -12,10 +12,10 @@ import type {
 } from '../backends/backend.ts';
 import { getBackend } from '../backends/backend.ts';
 import { uninitialized } from '../backends/variable-error.ts';
-import type { DType } from '../core/dtype.ts';
+import type { DType, NumericDType } from '../core/dtype.ts';
 import { AbortedError, StateError, UnsupportedError, ValueError } from '../core/error.ts';
 import { toNDArray } from '../core/from-nested.ts';
-import { type DataOf, type HostTensor, NDArray } from '../core/ndarray.ts';
+import { type HostTensor, NDArray, ndarrayOf } from '../core/ndarray.ts';
 import { type Graph, getDefaultGraph } from '../graph/graph.ts';
 import { cutFunc } from '../passes/cut.ts';
 import { mergeLoops } from '../passes/merge-loops.ts';
@@ -245,7 +245,7 @@ export class Session {
    * Copies a value to the device, to be fed any number of times without another copy. Rejects with
    * ValueError or DTypeError where it is no tensor value, OutOfMemoryError where it does not fit.
    */
-  async put<D extends DType = DType>(
+  async put<D extends DType = NumericDType>(
     value: unknown,
     options: PutOptions<D> = {},
   ): Promise<DeviceTensor<D>> {
@@ -547,5 +547,5 @@ function checkOptions(options: SessionOptions): void {
 
 /** The exact reference gives its floats as they are, in float64 storage. */
 function toResult(v: HostTensor): NDArray {
-  return v instanceof NDArray ? v : new NDArray(v.dtype, v.shape, v.data as DataOf[DType]);
+  return v instanceof NDArray ? v : ndarrayOf(v.dtype, v.shape, v.data);
 }

@@ -1,7 +1,7 @@
 // The structure of fetches: any nesting of arrays and records of tensors, operations, variables and
 // names. The result of a run has the same structure.
 
-import type { DType } from '../core/dtype.ts';
+import type { DType, NumericDType } from '../core/dtype.ts';
 import { FetchError, GraphError } from '../core/error.ts';
 import type { NDArray } from '../core/ndarray.ts';
 import type { Ref } from '../graph/func.ts';
@@ -15,14 +15,17 @@ export type Fetchable = Tensor | Operation | { asTensor(): Tensor } | string;
 /** Any nesting of fetchables. */
 export type Fetches = Fetchable | readonly Fetches[] | { readonly [key: string]: Fetches };
 
+/** The dtype of a value: of a tensor whose dtype the type checker does not know, one of numbers. */
+export type KnownDType<D extends DType> = [DType] extends [D] ? NumericDType : D;
+
 /** The result of a run of some fetches: tensors become NDArrays, operations undefined. */
 export type FetchResult<F> =
   F extends Tensor<infer D>
-    ? NDArray<D>
+    ? NDArray<KnownDType<D>>
     : F extends Operation
       ? undefined
       : F extends { asTensor(): Tensor<infer D extends DType> }
-        ? NDArray<D>
+        ? NDArray<KnownDType<D>>
         : F extends string
           ? NDArray
           : F extends readonly unknown[]
@@ -34,11 +37,11 @@ export type FetchResult<F> =
 /** The result of a run that keeps its results on the device: as {@link FetchResult}, with handles. */
 export type KeptResult<F> =
   F extends Tensor<infer D>
-    ? DeviceTensor<D>
+    ? DeviceTensor<KnownDType<D>>
     : F extends Operation
       ? undefined
       : F extends { asTensor(): Tensor<infer D extends DType> }
-        ? DeviceTensor<D>
+        ? DeviceTensor<KnownDType<D>>
         : F extends string
           ? DeviceTensor
           : F extends readonly unknown[]

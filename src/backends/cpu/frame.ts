@@ -5,7 +5,7 @@
 import { symIds } from '../../codegen/wasm/block.ts';
 import { dtypeInfo, type TypedArray } from '../../core/dtype.ts';
 import { invariant } from '../../core/error.ts';
-import { type DataOf, NDArray, sizeOf } from '../../core/ndarray.ts';
+import { type NDArray, ndarrayOf, sizeOf } from '../../core/ndarray.ts';
 import type { Plan, PlanResult } from '../../plan/types.ts';
 import type { RunBindings } from '../backend.ts';
 import type { Layout, RunRegion } from './arena.ts';
@@ -113,7 +113,7 @@ export class Frame {
         slot.view = this.#memory.view(type.dtype, address, sizeOf(slot.shape));
         slot.address = address;
       }
-      return new NDArray(type.dtype, slot.shape, freshCopy(slot.view) as DataOf['float32']);
+      return ndarrayOf(type.dtype, slot.shape, freshCopy(slot.view));
     });
   }
 

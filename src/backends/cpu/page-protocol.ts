@@ -4,7 +4,7 @@
 
 import type { ModuleTarget, PlanModule } from '../../codegen/wasm/entry.ts';
 import * as errors from '../../core/error.ts';
-import { type HostTensor, NDArray } from '../../core/ndarray.ts';
+import { type HostTensor, NDArray, ndarrayOf } from '../../core/ndarray.ts';
 import type { DeviceOptions, ExecutableStats } from '../backend.ts';
 import type { BarePlan } from './analysis.ts';
 
@@ -163,7 +163,7 @@ export function plain({ dtype, shape, data }: HostTensor): HostTensor {
 
 /** A host value that arrived, as an NDArray. */
 export function toArray({ dtype, shape, data }: HostTensor): NDArray {
-  return new NDArray(dtype, shape, data as Float32Array);
+  return ndarrayOf(dtype, shape, data);
 }
 
 /** The buffers of values that nobody else holds, to be moved instead of copied. */

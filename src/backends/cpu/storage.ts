@@ -7,7 +7,7 @@ import type { Dim } from '../../core/dim.ts';
 import { evalDim } from '../../core/dim-value.ts';
 import { dtypeInfo } from '../../core/dtype.ts';
 import { invariant, OutOfMemoryError } from '../../core/error.ts';
-import { type DataOf, type HostTensor, NDArray, sizeOf } from '../../core/ndarray.ts';
+import { type HostTensor, type NDArray, ndarrayOf, sizeOf } from '../../core/ndarray.ts';
 import type { TensorType } from '../../core/type.ts';
 import { type BufferView, type Plan, RUN_SYM } from '../../plan/types.ts';
 import type { Layout, RunRegion } from './arena.ts';
@@ -126,7 +126,7 @@ export class PlanStorage {
   read(view: BufferView, type: TensorType): NDArray {
     const shape = this.shape(type);
     const data = this.#memory.read(type.dtype, this.address(view), sizeOf(shape));
-    return new NDArray(type.dtype, shape, data as DataOf['float32']);
+    return ndarrayOf(type.dtype, shape, data);
   }
 
   /** The shape that a type has in this run, frozen. */

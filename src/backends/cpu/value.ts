@@ -3,7 +3,7 @@
 
 import type { DType } from '../../core/dtype.ts';
 import { invariant } from '../../core/error.ts';
-import { type HostTensor, NDArray, sizeOf } from '../../core/ndarray.ts';
+import { type HostTensor, ndarrayOf, sizeOf } from '../../core/ndarray.ts';
 import type { DeviceValue } from '../backend.ts';
 import type { DeviceMemory } from './memory.ts';
 
@@ -32,7 +32,7 @@ export class CpuValue implements DeviceValue {
 
   read(): HostTensor {
     const data = this.#memory.read(this.dtype, this.address, sizeOf(this.shape));
-    return new NDArray(this.dtype, this.shape, data as Float32Array);
+    return ndarrayOf(this.dtype, this.shape, data);
   }
 
   dispose(): void {

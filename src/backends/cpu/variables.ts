@@ -4,7 +4,7 @@
 
 import type { DType } from '../../core/dtype.ts';
 import { dtypeInfo } from '../../core/dtype.ts';
-import { type HostTensor, NDArray, sizeOf } from '../../core/ndarray.ts';
+import { type HostTensor, type NDArray, ndarrayOf, sizeOf } from '../../core/ndarray.ts';
 import { uninitialized } from '../variable-error.ts';
 import type { DeviceMemory } from './memory.ts';
 
@@ -54,7 +54,7 @@ export class Variables {
     const v = this.#byName.get(name);
     if (!v) return undefined;
     const data = this.#memory.read(v.dtype, v.address, sizeOf(v.shape));
-    return new NDArray(v.dtype, v.shape, data as Float32Array);
+    return ndarrayOf(v.dtype, v.shape, data);
   }
 
   write(name: string, { dtype, shape, data }: HostTensor): void {

@@ -3,7 +3,7 @@
 
 import { type DType, dtypeInfo, type TypedArray } from '../../core/dtype.ts';
 import { InternalError, OutOfMemoryError } from '../../core/error.ts';
-import { type DataOf, NDArray, sizeOf } from '../../core/ndarray.ts';
+import { type NDArray, ndarrayOf, sizeOf } from '../../core/ndarray.ts';
 import { BufferUsage } from './flags.ts';
 import type { Gpu } from './gpu.ts';
 
@@ -143,5 +143,5 @@ export function fromWords(
   const { alloc, view, bytes: size } = dtypeInfo(dtype);
   const data = alloc(n);
   data.set(size < 4 ? new Int32Array(bytes, offset, n) : view(bytes, offset, n));
-  return new NDArray(dtype, shape, data as DataOf[DType]);
+  return ndarrayOf(dtype, shape, data);
 }
