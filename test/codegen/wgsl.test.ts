@@ -2,7 +2,7 @@
 // the text itself. Kernels are not run where there is no WebGPU.
 
 import { afterAll, describe, expect, it } from 'vitest';
-import { emitPoints } from '../../src/codegen/wgsl/wgsl.ts';
+import { emitPoints } from '../../src/codegen/wgsl/points.ts';
 import {
   addDim,
   bcastDim,
@@ -38,6 +38,7 @@ import {
   varRef,
 } from '../../src/kernel/expr.ts';
 import type { Kernel, Stmt } from '../../src/kernel/ir.ts';
+import { expandMath } from '../../src/kernel/math.ts';
 import { ifStmt } from '../../src/kernel/rewrite.ts';
 import {
   axis,
@@ -367,7 +368,7 @@ describe('emitPoints', () => {
   });
 
   it('says how to run the kernel', () => {
-    const k = emitPoints(elementwise());
+    const k = emitPoints(expandMath(elementwise()));
     expect(k.params.map((p) => p.id)).toEqual(['m', 'n', 'rows']);
     expect([k.workgroupSize, k.uniformWords, k.fails]).toEqual([64, 4, false]);
     const values: { readonly [id: string]: number } = { m: 13, n: 10 };

@@ -1,12 +1,8 @@
 // Runs the WGSL of portable kernels in Node, on whatever WebGPU there is: a GPU's driver, or the
 // software one (SwiftShader) that comes with Chromium. One device for each test process.
 
-import {
-  emitWgsl,
-  type WgslDispatch,
-  type WgslLimits,
-  type WgslVariant,
-} from '../../src/codegen/wgsl/program.ts';
+import type { WgslDispatch, WgslLimits, WgslVariant } from '../../src/codegen/wgsl/program.ts';
+import { emitWgsl } from '../../src/codegen/wgsl/wgsl.ts';
 import type { Dim } from '../../src/core/dim.ts';
 import { evalDim } from '../../src/core/dim-value.ts';
 import type { Kernel } from '../../src/kernel/ir.ts';

@@ -11,16 +11,26 @@ const MAX_GROUPS = 65535;
 /** Bind groups kept; past it all are made anew as they are needed. */
 const MAX_BIND_GROUPS = 4096;
 
-interface Dispatch {
-  readonly kind: 'dispatch';
+/** What a dispatch binds. */
+interface Bindings {
   readonly pipeline: Pipeline;
   readonly buffers: readonly GpuBuffer[];
   /** The word of checks, bound after the uniform block. */
   readonly failed: GpuBuffer | undefined;
-  /** Where its uniform block stands, and the size of that, in slices. */
-  readonly slice: number;
+  /** The size of its uniform block in slices. */
   readonly slices: number;
+}
+
+interface Dispatch extends Bindings {
+  readonly kind: 'dispatch';
+  /** Where its uniform block stands. */
+  readonly slice: number;
   readonly groups: number;
+}
+
+/** A dispatch that other sizes may ask for: it is made ready. */
+interface Foresight extends Bindings {
+  readonly kind: 'foresight';
 }
 
 interface Copy {
@@ -48,7 +58,7 @@ export class Commands {
   readonly #device: () => GPUDevice;
   readonly #memory: GpuMemory;
   readonly #counts: GpuCounts;
-  #list: (Dispatch | Copy | Clear)[] = [];
+  #list: (Dispatch | Foresight | Copy | Clear)[] = [];
   #words = new Int32Array(64 * STRIDE_WORDS);
   #slices = 0;
   #uniform: GpuBuffer | undefined;
@@ -90,6 +100,17 @@ export class Commands {
     this.#list.push({ kind: 'dispatch', pipeline, buffers, failed, slice, slices, groups });
   }
 
+  /** Has the bind group of a dispatch made, should it be recorded later for the same buffers. */
+  foresee(
+    pipeline: Pipeline,
+    buffers: readonly GpuBuffer[],
+    failed: GpuBuffer | undefined,
+    words: number,
+  ): void {
+    const slices = Math.ceil(words / STRIDE_WORDS);
+    this.#list.push({ kind: 'foresight', pipeline, buffers, failed, slices });
+  }
+
   /** Records a copy of elements. */
   copy(from: GpuBuffer, fromAt: number, to: GpuBuffer, toAt: number, elements: number): void {
     if (elements === 0) return;
@@ -123,6 +144,10 @@ export class Commands {
         const rows = Math.ceil(c.groups / MAX_GROUPS);
         pass.dispatchWorkgroups(Math.min(c.groups, MAX_GROUPS), rows);
         this.#counts.dispatches++;
+        continue;
+      }
+      if (c.kind === 'foresight') {
+        this.#bindGroup(device, c, uniform);
         continue;
       }
       pass?.end();
@@ -159,15 +184,17 @@ export class Commands {
     return uniform;
   }
 
-  #bindGroup(device: GPUDevice, c: Dispatch, uniform: GpuBuffer): GPUBindGroup {
-    const key = `${c.pipeline.id}:${c.buffers.map((b) => b.id).join()}:${c.failed?.id ?? ''}`;
+  #bindGroup(device: GPUDevice, c: Bindings, uniform: GpuBuffer): GPUBindGroup {
+    const { layout } = c.pipeline;
+    const ids = c.buffers.map((b) => b.id).join();
+    const key = `${layout.id}:${c.slices}:${ids}:${c.failed?.id ?? ''}`;
     let group = this.#groups.get(key);
     if (group) return group;
     const resources: GPUBufferBinding[] = c.buffers.map(({ buffer }) => ({ buffer }));
     resources.push({ buffer: uniform.buffer, size: c.slices * UNIFORM_STRIDE });
     if (c.failed) resources.push({ buffer: c.failed.buffer });
     group = device.createBindGroup({
-      layout: c.pipeline.layout,
+      layout: layout.layout,
       entries: resources.map((resource, binding) => ({ binding, resource })),
     });
     this.#counts.bindGroups++;

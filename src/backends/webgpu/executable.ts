@@ -65,6 +65,8 @@ interface Source {
 
 /** Loops are submitted in pieces of about so many dispatches. */
 const MAX_PENDING = 16384;
+/** Elements of scratch at least: what two stages need for most sizes. */
+const LEAST_SCRATCH = 16384;
 
 interface Run {
   readonly bindings: RunBindings;
@@ -86,7 +88,7 @@ export class GpuExecutable implements Executable {
   #failed: GpuBuffer | undefined;
   #staging: GpuBuffer | undefined;
   readonly #constants = new Set<number>();
-  /** Memory of kernels' own, by kernel, variant and place. */
+  /** Memory between dispatches by place, and of packs. */
   readonly #scratch = new Map<string, GpuBuffer>();
   /** The era of the memory that the buffers are of. */
   #era: number;
@@ -331,18 +333,23 @@ export class GpuExecutable implements Executable {
     const at = program.variants.findIndex(
       ({ applies }) => applies === undefined || valueAt(applies, values) > 0,
     );
-    const { dispatches, scratch } = program.variants[at];
-    const { memory, commands } = this.#parts;
-    const own = scratch.map((s, i) =>
-      this.#scratchBuffer(`${step.kernel}:${at}:${i}`, valueAt(s.elements, values), memory),
-    );
-    dispatches.forEach((d, i) => {
-      const buffers = d.bindings.map((b) => (b.source === 'scratch' ? own : bindings)[b.index]);
-      const failed = d.fails ? this.#failed : undefined;
-      const groups = valueAt(d.workgroups, values);
-      commands.dispatch(pipelines[at][i], buffers, failed, groups, d.uniformWords, (words, to) => {
-        d.params.forEach((p: Sym, word) => {
-          words[to + word] = values.get(p.id) as number;
+    const { commands } = this.#parts;
+    program.variants.forEach(({ dispatches, scratch }, v) => {
+      // Ways that have memory of their own are made ready for sizes that ask for them.
+      if (v !== at && scratch.length === 0) return;
+      const own = scratch.map((s, i) => this.#scratchBuffer(`${i}`, valueAt(s.elements, values)));
+      dispatches.forEach((d, i) => {
+        const buffers = d.bindings.map((b) => (b.source === 'scratch' ? own : bindings)[b.index]);
+        const failed = d.fails ? this.#failed : undefined;
+        if (v !== at) {
+          commands.foresee(pipelines[v][i], buffers, failed, d.uniformWords);
+          return;
+        }
+        const groups = valueAt(d.workgroups, values);
+        commands.dispatch(pipelines[v][i], buffers, failed, groups, d.uniformWords, (words, to) => {
+          d.params.forEach((p: Sym, word) => {
+            words[to + word] = values.get(p.id) as number;
+          });
         });
       });
     });
@@ -353,13 +360,13 @@ export class GpuExecutable implements Executable {
 
   /** Copies the members of a pack into its buffer, and notes where each begins. */
   #pack(pack: Pack, key: string, values: Map<string, number>, run: Run): GpuBuffer {
-    const { memory, commands } = this.#parts;
+    const { commands } = this.#parts;
     let total = 0;
     for (const { buffer, start } of pack.members) {
       values.set(start.id, total);
       total += this.#extent(buffer, run);
     }
-    const into = this.#scratchBuffer(key, total, memory);
+    const into = this.#scratchBuffer(key, total);
     for (const { buffer, start } of pack.members) {
       const at = values.get(start.id) as number;
       commands.copy(run.buffers[buffer], 0, into, at, this.#extent(buffer, run));
@@ -382,11 +389,12 @@ export class GpuExecutable implements Executable {
     return tape ? run.buffers[buffer].bytes / WORD : run.elements[buffer];
   }
 
-  /** Memory of a kernel's own, at its largest so far. */
-  #scratchBuffer(key: string, elements: number, memory: GpuMemory): GpuBuffer {
+  /** Memory between dispatches, at its largest so far: kernels share it, as they run in order. */
+  #scratchBuffer(key: string, elements: number): GpuBuffer {
+    const { memory } = this.#parts;
     const old = this.#scratch.get(key);
     if (old && old.bytes >= elements * WORD) return old;
-    const made = memory.alloc(elements, 'scratch of a kernel');
+    const made = memory.alloc(Math.max(LEAST_SCRATCH, elements), 'scratch of a kernel');
     if (old) {
       // What is recorded may still use it.
       this.#parts.commands.submit();

@@ -74,13 +74,18 @@ async function findAdapter(options: AdapterOptions): Promise<GPUAdapter | undefi
 /** What software adapters call themselves. */
 const SOFTWARE = /swiftshader|llvmpipe|lavapipe|software|basic render|warp/i;
 
+/** Whether an adapter emulates a GPU on the CPU. */
+function isSoftware(info: GPUAdapterInfo): boolean {
+  const { vendor, architecture, device, description, isFallbackAdapter } = info;
+  return isFallbackAdapter || SOFTWARE.test([vendor, architecture, device, description].join());
+}
+
 /** Whether there is an adapter and it is a GPU's rather than an emulation on the CPU. Never rejects. */
 export async function hardwareAvailable(options: AdapterOptions): Promise<boolean> {
   try {
     const adapter = await findAdapter(options);
     if (!adapter) return false;
-    const { vendor, architecture, device, description, isFallbackAdapter } = adapter.info;
-    return !isFallbackAdapter && !SOFTWARE.test([vendor, architecture, device, description].join());
+    return !isSoftware(adapter.info);
   } catch {
     return false;
   }
@@ -131,6 +136,7 @@ async function openGpu(options: AdapterOptions): Promise<Gpu> {
       storageBuffers: limits.maxStorageBuffersPerShaderStage,
       subgroups: features.has('subgroups'),
       float16: features.has('shader-f16'),
+      software: isSoftware(adapter.info),
     },
     pipelines: new PipelineCache(device),
     maxBinding: Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize),

@@ -1,8 +1,9 @@
 // The kernels of a plan as pipelines: each step's kernel fitted to its buffers, generated and compiled.
 // Invariant: nothing here knows a size; which variant runs is decided by each run.
 
-import { emitWgsl, type WgslLimits, type WgslProgram } from '../../codegen/wgsl/program.ts';
+import type { WgslLimits, WgslProgram } from '../../codegen/wgsl/program.ts';
 import { missing } from '../../codegen/wgsl/types.ts';
+import { emitWgsl } from '../../codegen/wgsl/wgsl.ts';
 import { dtypeInfo } from '../../core/dtype.ts';
 import { InternalError, UnsupportedError } from '../../core/error.ts';
 import type { Kernel } from '../../kernel/ir.ts';

@@ -4,9 +4,6 @@
 
 import type { Dim, Sym } from '../../core/dim.ts';
 import type { ScalarType } from '../../kernel/expr.ts';
-import type { Kernel } from '../../kernel/ir.ts';
-import { needTypes } from './types.ts';
-import { emitPoints } from './wgsl.ts';
 
 /** A storage buffer of a dispatch: one of the kernel's buffers, or one of the variant's scratch. */
 export interface WgslBinding {
@@ -73,13 +70,4 @@ export interface WgslLimits {
   readonly float16: boolean;
   /** Whether the adapter runs on the CPU, where barriers are slow: variants without come first. */
   readonly software?: boolean;
-}
-
-/**
- * The ways to run a portable kernel as WGSL, the best for large sizes first. Throws UnsupportedError
- * `wgsl/type` for types of 64 bits.
- */
-export function emitWgsl(kernel: Kernel, _limits: WgslLimits): WgslProgram {
-  needTypes(kernel);
-  return { variants: [{ name: 'points', scratch: [], dispatches: [emitPoints(kernel)] }] };
 }

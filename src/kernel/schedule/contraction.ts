@@ -189,7 +189,7 @@ function shaped(
 }
 
 /** Several loops as one whose index gives theirs by division. */
-function joinedLoop(
+export function joinedLoop(
   loops: readonly ForStmt[],
   names: Names,
 ): { loop: ForStmt; index: ReadonlyMap<string, Dim> } {
