@@ -108,7 +108,7 @@ function productWays(kernel: Kernel, p: Contraction, names: Names, limits: WgslL
   return [
     way('large tiles', LARGE, minDim(atLeast([m, 64], [n, 64]), atLeast([tilesOf(p, LARGE), 64]))),
     {
-      applies: minDim(minDim(whole, atLeast([p.sum.end, 512])), atMost(tilesOf(p, MEDIUM), 128)),
+      applies: minDim(minDim(whole, atLeast([p.sum.end, 1024])), atMost(tilesOf(p, MEDIUM), 128)),
       make: () => emitSplitProduct(kernel, p, MEDIUM, names),
     },
     way('tiles', MEDIUM, whole),
