@@ -7,7 +7,8 @@ import { join } from 'node:path';
 import type { Browser, Page } from 'playwright-core';
 import { createServer, type ViteDevServer } from 'vite';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { CHROMIUM, startBrowser } from './site.ts';
+import { CHROMIUM } from '../support/chromium.ts';
+import { startBrowser } from './site.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 const skip = !existsSync(CHROMIUM) && process.env.REQUIRE_BROWSER !== '1';

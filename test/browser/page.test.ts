@@ -8,9 +8,10 @@ import { join } from 'node:path';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import * as tl from '../../src/index.ts';
+import { CHROMIUM } from '../support/chromium.ts';
 import { conformance } from './conformance.ts';
 import { program } from './program.ts';
-import { bundleConformance, CHROMIUM, type Site, serve, startBrowser } from './site.ts';
+import { bundleConformance, type Site, serve, startBrowser } from './site.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 const hasBrowser = existsSync(CHROMIUM);

@@ -7,17 +7,9 @@ import type { AddressInfo } from 'node:net';
 import { extname, join, normalize } from 'node:path';
 import { build } from 'esbuild';
 import ts from 'typescript';
+import { CHROMIUM, FLAGS, WEBGPU_FLAGS } from '../support/chromium.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
-export const CHROMIUM = '/usr/bin/chromium';
-const FLAGS = [
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-];
-
 const IMPORTS = {
   tensorloom: '/dist/index.js',
   immer: '/node_modules/immer/dist/immer.production.mjs',
@@ -30,12 +22,6 @@ const PAGE = `<!doctype html><title>tests</title><link rel="icon" href="data:,">
 import * as tl from 'tensorloom';
 import * as tests from '/test/browser/program.js';
 globalThis.runTest = async (name) => {
-  if (name === 'webgpu') return tl.webgpu.available();
-  if (name.startsWith('kit ')) {
-    const { runConformance } = await import('/dist/conformance/index.js');
-    const [backend, sample] = name.slice(4).split(' ');
-    return runConformance(backend, { sample: Number(sample) });
-  }
   if (name !== 'conformance') return tests[name](tl);
   const { conformance } = await import('/dist/bundle/conformance.js');
   return conformance();
@@ -126,7 +112,7 @@ export async function startBrowser({ webgpu = false } = {}) {
   const { chromium } = await import('playwright-core');
   return chromium.launch({
     executablePath: CHROMIUM,
-    args: [...FLAGS, webgpu ? '--enable-unsafe-webgpu' : '--disable-gpu'],
+    args: [...FLAGS, ...(webgpu ? WEBGPU_FLAGS : ['--disable-gpu'])],
     chromiumSandbox: false,
   });
 }

@@ -1,0 +1,43 @@
+// The conformance kit in Chromium, by vitest's browser mode, on both backends that a page has: a tenth of
+// it, or all of it with the full matrix.
+
+import { describe, expect, inject, it } from 'vitest';
+import { describeConformance } from '../../src/conformance/describe.ts';
+import { webgpu } from '../../src/index.ts';
+
+declare module 'vitest' {
+  interface ProvidedContext {
+    readonly kit: { readonly sample: number; readonly needsGpu: boolean };
+  }
+}
+
+const { sample, needsGpu } = inject('kit');
+const hasGpu = await webgpu.available();
+if (!hasGpu) console.warn('the kit is not run on webgpu: Chromium has no adapter');
+
+it('has what it needs', () => {
+  expect(globalThis.crossOriginIsolated).toBe(true);
+  if (needsGpu) expect(hasGpu, 'Chromium has no WebGPU adapter').toBe(true);
+});
+
+for (const backend of hasGpu ? ['webgpu', 'cpu'] : ['cpu']) {
+  describe(backend, () => {
+    describeConformance(backend, {
+      sample,
+      runner: {
+        describe,
+        it: (name, test) =>
+          it(name, (context) =>
+            test({
+              skip: (why = '') => {
+                // What needs 64 bits is all that a GPU may refuse.
+                expect(why).toContain('WGSL has no 64 bits');
+                expect(backend).toBe('webgpu');
+                context.skip(why);
+              },
+            }),
+          ),
+      },
+    });
+  });
+}
