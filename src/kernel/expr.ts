@@ -3,7 +3,7 @@
 // Invariant: an expression is pure except that it may read buffers and mutable locals; a reader
 // that moves expressions over stores must check that. Knows nothing of graphs.
 
-import { type Dim, dimKey } from '../core/dim.ts';
+import { type Atom, type Dim, dimKey } from '../core/dim.ts';
 import type { ScalarType } from '../core/dtype.ts';
 import { invariant } from '../core/error.ts';
 
@@ -177,7 +177,7 @@ const NO_ARGS: readonly Expr[] = [];
 let pool = new Map<string, Expr>();
 let nextId = 1;
 
-/** Forgets all interned expressions (those in use stay valid); called when a compile starts. */
+/** Forgets all interned expressions (those in use stay valid); called when a plan is begun. */
 export function resetExprPool(): void {
   pool = new Map();
 }
@@ -192,6 +192,36 @@ function intern<T extends Expr>(key: string, make: Shaped<T>): T {
   pool.set(key, made);
   return made;
 }
+
+/**
+ * Like {@link intern}, for what holds a dim: local names come again in other kernels with other ranges,
+ * which the key does not show.
+ */
+function internAt<T extends DimValue | LoadExpr>(key: string, dim: Dim, make: Shaped<T>): T {
+  const old = pool.get(key) as DimValue | LoadExpr | undefined;
+  if (old && !sameRanges(old.op === 'dim' ? old.dim : old.index, dim)) pool.delete(key);
+  return intern<T>(key, make);
+}
+
+/** Whether the symbols of two dims of one key have the same ranges. */
+function sameRanges(a: Dim, b: Dim): boolean {
+  if (a === b || typeof a === 'number' || typeof b === 'number') return true;
+  return a.terms.every((t, i) => {
+    const other = b.terms[i];
+    return t === other || t.atoms.every((x, k) => sameAtomRanges(x, other.atoms[k]));
+  });
+}
+
+function sameAtomRanges(x: Atom, y: Atom): boolean {
+  if (x === y) return true;
+  if (x.kind === 'fn') {
+    return y.kind === 'fn' && x.args.every((a, i) => sameRanges(a, y.args[i]));
+  }
+  return y.kind === 'sym' && sameKey(x.extent, y.extent) && sameKey(x.bound, y.bound);
+}
+
+const sameKey = (a: Dim | undefined, b: Dim | undefined): boolean =>
+  a === b || (a !== undefined && b !== undefined && dimKey(a) === dimKey(b));
 
 /** The operand expressions of any expression. */
 export function argsOf(e: Expr): readonly Expr[] {
@@ -226,7 +256,7 @@ export const bool = (value: boolean): Expr => constant('bool', value ? 1 : 0);
 /** The i32 value of a dim. */
 export function dimValue(dim: Dim): Expr {
   if (typeof dim === 'number') return i32(dim);
-  return intern<DimValue>(`d:${dimKey(dim)}`, { op: 'dim', type: 'i32', lanes: 1, dim });
+  return internAt<DimValue>(`d:${dimKey(dim)}`, dim, { op: 'dim', type: 'i32', lanes: 1, dim });
 }
 
 export function letRef(name: string, type: ScalarType, lanes: Lanes = 1): Expr {
@@ -239,7 +269,7 @@ export function varRef(name: string, type: ScalarType, lanes: Lanes = 1): Expr {
 
 export function load(buffer: string, type: ScalarType, index: Dim, lanes: Lanes = 1): Expr {
   const key = `ld:${buffer}:${type}:${lanes}:${dimKey(index)}`;
-  return intern<LoadExpr>(key, { op: 'load', type, lanes, buffer, index });
+  return internAt<LoadExpr>(key, index, { op: 'load', type, lanes, buffer, index });
 }
 
 export function unary(fn: UnaryOp, a: Expr): Expr {

@@ -6,6 +6,7 @@ import { asSym, boundOf, collectSyms, type Dim, makeSym, prodDims, type Sym } fr
 import type { DType, TypedArray } from '../core/dtype.ts';
 import { invariant } from '../core/error.ts';
 import type { Func, Node } from '../graph/func.ts';
+import { resetExprPool } from '../kernel/expr.ts';
 import type { Kernel } from '../kernel/ir.ts';
 import { printKernel } from '../kernel/print.ts';
 import { variableUse } from './analysis.ts';
@@ -33,6 +34,7 @@ export interface PlanOptions {
 
 /** Builds the plan of a function. */
 export function buildPlan(func: Func, options: PlanOptions = {}): Plan {
+  resetExprPool();
   return new Planner(func, options.fuse ?? true).run();
 }
 
