@@ -429,6 +429,27 @@ describe('row kernels', () => {
     expect(text(other).match(/exp\(/g)?.length).toBeGreaterThan(2);
   });
 
+  it('computes anew what is needed after the loop that stores its result', () => {
+    const x = ld('b2', [di, dj], [a, b]);
+    const e = unary('exp', sub(x, letRef('top', 'f32')));
+    const p = mul(e, letRef('inv', 'f32'));
+    const body: Stmt[] = [
+      ...reduce('m', 'max', f32(-Infinity), [j], x),
+      let_('top', sum('m')),
+      ...reduce('s', 'add', f32(0), [j], e),
+      let_('inv', div(f32(1), sum('s'))),
+      loop(j, 'lane', [store('b0', at([di, dj], [a, b]), p)]),
+      ...reduce('t', 'add', f32(0), [j], mul(p, p)),
+      store('b1', at([di], [a]), sum('t')),
+    ];
+    const buffers: [ScalarType, ...Dim[]][] = [
+      ['f32', a, b],
+      ['f32', a],
+      ['f32', a, b],
+    ];
+    checkAll(kernelOf(nest([i], 'grid', body), buffers, 2), 2, 1e-5);
+  });
+
   it('does softmax across rows', () => {
     const x = ld('b1', [dj, di], [b, a]);
     const e = unary('exp', sub(x, sum('m')));

@@ -1,7 +1,7 @@
 // Values that several loops of a row compute alike, such as the exponentials of a softmax, are computed
 // once: a loop before them puts them where the last of them is going to store its result.
-// Invariant: the place is written at the same indices anyway and read by nothing else, and no loop that
-// follows reads an input there, since a result may share its memory with an input.
+// Invariant: the place is written at the same indices anyway and read by nothing else, and no loop up to
+// that one reads an input there, since a result may share its memory with an input.
 
 import { dimEquals, mentions, type Sym, splitAffine, symDim } from '../../core/dim.ts';
 import { exprCost } from '../cost.ts';
@@ -35,12 +35,13 @@ export function stashShared(
     const { first, value } = found;
     const { loop, store } = target;
     const place = load(store.buffer, value.type, store.index);
-    const rest = body.slice(first).map((s) => withValue(s, loop, value, place));
+    // Loops after the last one would find the result there.
+    const users = body.slice(first, last + 1).map((s) => withValue(s, loop, value, place));
     const inputs = new Set(buffers.filter((b) => b.access !== 'write').map((b) => b.name));
-    if (rest.some((s) => readsAlong(s, inputs))) continue;
+    if (users.some((s) => readsAlong(s, inputs))) continue;
     const fill = forLoop(loop.axis, 0, loop.end, 1, 'lane', [{ ...store, value }]);
     return {
-      body: [...body.slice(0, first), fill, ...rest],
+      body: [...body.slice(0, first), fill, ...users, ...body.slice(last + 1)],
       buffers: buffers.map((b) =>
         b.name === store.buffer ? { ...b, access: 'readwrite' as const } : b,
       ),
