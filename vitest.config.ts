@@ -19,7 +19,8 @@ if (!hasPage) console.warn(`test/page is skipped: there is no ${CHROMIUM}`);
 
 /** In a page that is cross-origin isolated, so that the cpu backend has its threads. */
 const page: TestProjectConfiguration = {
-  optimizeDeps: { exclude: ['webgpu'] },
+  // Found late, they would have the page loaded again in mid-run.
+  optimizeDeps: { include: ['immer', '@dagrejs/graphlib'], exclude: ['webgpu'] },
   server: {
     headers: {
       'Cross-Origin-Opener-Policy': 'same-origin',

@@ -109,7 +109,7 @@ export async function serve(dist: string, isolated: boolean): Promise<Site> {
 
 /** Starts the browser, with a profile of its own: without WebGPU, or with the emulated one. */
 export async function startBrowser({ webgpu = false } = {}) {
-  const { chromium } = await import('playwright-core');
+  const { chromium } = await import('playwright');
   return chromium.launch({
     executablePath: CHROMIUM,
     args: [...FLAGS, ...(webgpu ? WEBGPU_FLAGS : ['--disable-gpu'])],
