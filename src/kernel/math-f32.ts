@@ -52,10 +52,12 @@ function round(x: Expr): { n: Expr; bits: Expr } {
 /** `2^n` from a word with `n`, in -126 .. 127, in its low 9 bits. */
 const pow2 = (bits: Expr): Expr => fromBits(add(shl(bits, 23), ki(0x3f800000, bits.lanes)));
 
-// Minimax polynomial of Cephes' expf: exp(r) = 1 + r + r^2 * poly(r) for |r| < 0.35.
+/** `p * 2^n` where both p and the result are normal, from a word with n in its low 9 bits. */
+const scaled = (p: Expr, bits: Expr): Expr => fromBits(add(bitsOf(p), shl(bits, 23)));
+
+// Own minimax fit: exp(r) = 1 + r + r^2 * poly(r) for |r| < 0.347, to a relative 3.1e-9.
 const EXP_POLY = [
-  1.98756915e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1,
-  5.0000001201e-1,
+  1.38144669515e-3, 8.36878041594e-3, 4.16683942137e-2, 1.66665201078e-1, 4.99999934125e-1,
 ];
 
 // ln 2 as a part of 9 bits, whose products with exponents are exact, and the rest.
@@ -75,11 +77,14 @@ export function exp(x: Expr): Expr {
   // Beyond these limits the result is 0 or infinity anyway, and the exponent stays in range.
   const limited = binary('max', binary('min', x, k(89, L)), k(-104, L));
   const { tail, bits } = expParts(limited);
-  // 2^n itself may overflow or be subnormal although the result is not, so it comes in halves;
-  // only the second product rounds.
-  const half = binary('shr', bits, ki(1, L));
-  const p = mul(add(tail, k(1, L)), pow2(half));
-  return mul(p, pow2(sub(bits, half)));
+  return scaledTwice(add(tail, k(1, L)), bits);
+}
+
+/** `p * 2^n` in two steps: 2^n may overflow or be subnormal although the result is not. */
+function scaledTwice(p: Expr, bits: Expr): Expr {
+  const half = binary('shr', bits, ki(1, p.lanes));
+  // Only the second step rounds.
+  return mul(scaled(p, half), pow2(sub(bits, half)));
 }
 
 /** `2 ** (hi + lo)`, for a `lo` that is small where the result is neither 0 nor infinite. */
@@ -91,8 +96,7 @@ export function exp2Sum(hi: Expr, lo: Expr): Expr {
   // Where the limit holds, what is lost of the exponent must not come back.
   const r = mul(binary('max', binary('min', f, k(1, L)), k(-1, L)), k(Math.LN2, L));
   const tail = add(mul(poly(r, EXP_POLY), mul(r, r)), r);
-  const half = binary('shr', bits, ki(1, L));
-  return mul(mul(add(tail, k(1, L)), pow2(half)), pow2(sub(bits, half)));
+  return scaledTwice(add(tail, k(1, L)), bits);
 }
 
 export function expm1(x: Expr): Expr {
@@ -183,7 +187,7 @@ export function tanh(x: Expr): Expr {
   const near = add(a, mul(mul(poly(z, TANH_POLY), z), a));
   // From 9.1 on the result rounds to 1, so that a larger argument need not be looked at.
   const { tail, bits } = expParts(binary('min', add(a, a), k(18.4, L)));
-  const e = mul(add(tail, k(1, L)), pow2(bits));
+  const e = scaled(add(tail, k(1, L)), bits);
   const far = sub(k(1, L), div(k(2, L), add(e, k(1, L))));
   return flipSign(select(compare('lt', a, k(0.625, L)), near, far), signBit(x));
 }
@@ -204,7 +208,7 @@ export function erf(x: Expr): Expr {
   const near = add(mul(poly(mul(x, x), ERF_NEAR), x), x);
   const t = binary('min', a, k(4, L));
   const { tail, bits } = expParts(mul(poly(t, ERF_FAR), t));
-  const far = sub(k(1, L), mul(add(tail, k(1, L)), pow2(bits)));
+  const far = sub(k(1, L), scaled(add(tail, k(1, L)), bits));
   return select(compare('lt', a, k(0.9, L)), near, withSign(far, x));
 }
 

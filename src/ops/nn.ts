@@ -1,6 +1,7 @@
 // Softmax and cross entropy, stable by construction, with gradients of their own where the chain rule
 // would lose precision or work.
 
+import { dtypeInfo } from '../core/dtype.ts';
 import { DTypeError, ShapeError } from '../core/error.ts';
 import { resolveAxis } from '../core/type.ts';
 import { getDefaultGraph } from '../graph/graph.ts';
@@ -11,6 +12,7 @@ import { equal } from './compare.ts';
 import { applyUnary, inGraphOf, type OpOptions, type TensorLike, toTensor } from './convert.ts';
 import { checkedIndices } from './gather.ts';
 import { div, exp, log, mul, neg, sub } from './math.ts';
+import { reciprocal } from './math-float.ts';
 import { reduceMax, reduceSum } from './reduce.ts';
 import { needKind, needRank } from './rules.ts';
 import { expandDims, size as sizeAlong } from './shape.ts';
@@ -44,7 +46,10 @@ export const softmaxOp = defineOp<AxisAttrs>({
     kind: 'expand',
     expand: ([x], { axis }) => {
       const e = exp(shifted(x, axis));
-      return [div(e, reduceSum(e, { axis, keepDims: true }))];
+      const sum = reduceSum(e, { axis, keepDims: true });
+      // Of 16 bits, the reciprocal of a large sum would be subnormal.
+      const short = dtypeInfo(x.dtype).bytes < 4;
+      return [short ? div(e, sum) : mul(e, reciprocal(sum))];
     },
   },
 });

@@ -4,6 +4,7 @@
 
 import { type DType, dtypeInfo, type TypedArray } from '../../core/dtype.ts';
 import { InternalError, invariant, OutOfMemoryError } from '../../core/error.ts';
+import { keepFreedMemory } from './freed-memory.ts';
 
 const PAGE = 65536;
 /** What 32-bit addresses reach. */
@@ -34,6 +35,7 @@ type ArrayType = new (from: TypedArray) => TypedArray;
  * is not zeroed first, which takes half the time of allocating and filling it where it is large.
  */
 export function freshCopy(view: TypedArray): TypedArray {
+  keepFreedMemory(view.byteLength);
   return new (view.constructor as ArrayType)(view);
 }
 

@@ -70,15 +70,20 @@ export function accumulatorsOf(
   return fits && found.size === combine.length ? [...found.values()] : undefined;
 }
 
-/** Cheap bodies leave the registers for more accumulators, which hide the latency of additions. */
-function unroll(body: readonly Stmt[], accumulators: number): number {
+/**
+ * Cheap bodies leave the registers for more accumulators, which hide the latency of additions; that of a
+ * maximum of floats, eight instructions in a row because of NaN and signed zeros, is longer.
+ */
+function unroll(body: readonly Stmt[], accumulators: readonly Accumulator[]): number {
   const values: Expr[] = [];
   walkStmts(body, (s) => {
     if (s.kind === 'let' || s.kind === 'set') values.push(s.value);
   });
   const ops = exprCost(values);
-  if (ops > 12 || accumulators > 2) return 1;
-  return ops <= 4 && accumulators === 1 ? 4 : 2;
+  if (ops > 12 || accumulators.length > 2) return 1;
+  if (ops > 4 || accumulators.length > 1) return 2;
+  const [{ op, type }] = accumulators;
+  return isFloatType(type) && (op === 'max' || op === 'min') ? 8 : 4;
 }
 
 /** The nest of a reduction in vector form, or undefined if it does not fit. */
@@ -93,7 +98,7 @@ export function splitReduction(loop: ForStmt, names: Names): Stmt[] | undefined 
   if (outer.some((l) => JSON.stringify(l.combine) !== JSON.stringify(combine))) return undefined;
   const accs = accumulatorsOf(nest.body, combine);
   if (!accs) return undefined;
-  const vectors = unroll(nest.body, accs.length);
+  const vectors = unroll(nest.body, accs);
   const col = inner.axis.id;
   // Several loops may update one accumulator in turn, so the partial ones have names of their own.
   const alias = new Map(accs.map((a) => [a.variable, names.fresh(a.variable)]));
