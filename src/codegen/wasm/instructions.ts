@@ -9,6 +9,7 @@ import type {
   BinaryOp,
   CompareOp,
   ConstExpr,
+  Expr,
   Lanes,
   ScalarType,
   UnaryOp,
@@ -140,6 +141,15 @@ export function emitBound(f: FunctionBuilder, e: BinaryExpr): boolean {
   if (right.op !== 'const' || !(Math.abs(right.value) > 0)) return false;
   f.op(`${laneShape(e.type, e.lanes)}.p${e.fn}`);
   return true;
+}
+
+/** The instruction that gives `a` where `c` holds and else `b`, if `c` compares just these. */
+export function extremumOf(c: Expr, a: Expr, b: Expr): 'pmax' | 'pmin' | undefined {
+  if (c.op !== 'compare' || c.fn !== 'lt' || a.lanes === 1 || !isFloatType(a.type))
+    return undefined;
+  const [low, high] = c.args;
+  if (low === b && high === a) return 'pmax';
+  return low === a && high === b ? 'pmin' : undefined;
 }
 
 const INT: Partial<Record<BinaryOp, string>> = {

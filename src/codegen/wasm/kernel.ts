@@ -26,6 +26,7 @@ import {
   emitShift,
   emitStore,
   emitUnary,
+  extremumOf,
   laneShape,
   narrowMask,
   valType,
@@ -563,6 +564,13 @@ class KernelEmitter {
   ): void {
     const { f } = this;
     const type = valType(scalar, lanes);
+    const extremum = extremumOf(c, a, b);
+    if (extremum) {
+      this.expr(b);
+      this.expr(a);
+      f.op(`${laneShape(scalar, lanes)}.${extremum}`);
+      return;
+    }
     const narrow = lanes === 2 && scalar !== 'bool' && !isWideType(scalar);
     if (lazy && type === 'v128') {
       // What a lane takes from `b` is computed anyway; `a` only where some lane takes it.

@@ -75,6 +75,8 @@ function severalRows(
   walkStmts(body, (s) => {
     if (s.kind !== 'for') return;
     cheap &&= s.role === 'reduce' && s.combine?.length === 1 && s.body.length === 1;
+    // A maximum of floats is quickest row by row; see reduce.ts.
+    cheap &&= !s.combine?.some((c) => c.op === 'max' || c.op === 'min');
     for (const t of s.body) {
       let ops = 0;
       walkExprs(exprsOf(t), (e) => {

@@ -3,12 +3,40 @@
 // Invariant: only a loop with `combine` is split, and the split depends on nothing but its range.
 
 import { exprCost } from '../cost.ts';
-import { binary, constant, type Expr, extract, letRef, type ScalarType, varRef } from '../expr.ts';
+import {
+  binary,
+  compare,
+  constant,
+  type Expr,
+  extract,
+  letRef,
+  type ScalarType,
+  select,
+  varRef,
+} from '../expr.ts';
 import type { Combine, ForStmt, Stmt } from '../ir.ts';
-import { mapExpr, mapStmtExprs, mapStmts, rebuild, walkExprs, walkStmts } from '../rewrite.ts';
+import {
+  exprsOf,
+  ifStmt,
+  mapExpr,
+  mapStmtExprs,
+  mapStmts,
+  rebuild,
+  walkExprs,
+  walkStmts,
+} from '../rewrite.ts';
 import { isFloatType, scalarInfo } from '../scalar.ts';
 import { blockOf, copyName } from './block.ts';
-import { bindDim, forLoop, type Names, nestOf, setStmt, wholeEnd } from './build.ts';
+import {
+  bindDim,
+  forLoop,
+  letStmt,
+  type Names,
+  type Nest,
+  nestOf,
+  setStmt,
+  wholeEnd,
+} from './build.ts';
 import { COL } from './vary.ts';
 
 /** The value that changes nothing: what a partial accumulator starts from. */
@@ -70,20 +98,28 @@ export function accumulatorsOf(
   return fits && found.size === combine.length ? [...found.values()] : undefined;
 }
 
-/**
- * Cheap bodies leave the registers for more accumulators, which hide the latency of additions; that of a
- * maximum of floats, eight instructions in a row because of NaN and signed zeros, is longer.
- */
-function unroll(body: readonly Stmt[], accumulators: readonly Accumulator[]): number {
+/** Whether expressions use an accumulator. */
+function usesAny(exprs: readonly Expr[], accs: readonly Accumulator[]): boolean {
+  let found = false;
+  walkExprs(exprs, (e) => {
+    if (e.op === 'var') found ||= accs.some((a) => a.variable === e.name);
+  });
+  return found;
+}
+
+/** Operations a turn of a loop takes. */
+function workOf(body: readonly Stmt[]): number {
   const values: Expr[] = [];
   walkStmts(body, (s) => {
     if (s.kind === 'let' || s.kind === 'set') values.push(s.value);
   });
-  const ops = exprCost(values);
-  if (ops > 12 || accumulators.length > 2) return 1;
-  if (ops > 4 || accumulators.length > 1) return 2;
-  const [{ op, type }] = accumulators;
-  return isFloatType(type) && (op === 'max' || op === 'min') ? 8 : 4;
+  return exprCost(values);
+}
+
+/** Cheap bodies leave the registers for more accumulators, which hide the latency of additions. */
+function unroll(ops: number, accumulators: number): number {
+  if (ops > 12 || accumulators > 2) return 1;
+  return ops <= 4 && accumulators === 1 ? 4 : 2;
 }
 
 /** The nest of a reduction in vector form, or undefined if it does not fit. */
@@ -96,14 +132,39 @@ export function splitReduction(loop: ForStmt, names: Names): Stmt[] | undefined 
     return undefined;
   }
   if (outer.some((l) => JSON.stringify(l.combine) !== JSON.stringify(combine))) return undefined;
-  const accs = accumulatorsOf(nest.body, combine);
-  if (!accs) return undefined;
-  const vectors = unroll(nest.body, accs);
+  // Stores beside the updates are turns like others, as long as they store no accumulator.
+  const stores = nest.body.filter((s) => s.kind === 'store');
+  const accs = accumulatorsOf(
+    nest.body.filter((s) => s.kind !== 'store'),
+    combine,
+  );
+  if (!accs || stores.some((s) => usesAny(exprsOf(s), accs))) return undefined;
+  const ops = workOf(nest.body);
+  const [only] = accs;
+  if (ops <= 4 && stores.length === 0 && accs.length === 1 && isExtremum(only)) {
+    const quick = quickExtremum(nest, only, names);
+    const found = split(nest, quick.accs, quick.body, 4, names);
+    const exact = split(nest, accs, nest.body, 1, names);
+    return found && exact && [...quick.before, ...found, ifStmt(quick.unsure, exact)];
+  }
+  return split(nest, accs, nest.body, unroll(ops, accs.length), names);
+}
+
+/** Loops that update accumulators in `vectors` vectors at once, and their combination. */
+function split(
+  { loops }: Nest,
+  accs: readonly Accumulator[],
+  stmts: readonly Stmt[],
+  vectors: number,
+  names: Names,
+): Stmt[] | undefined {
+  const inner = loops[loops.length - 1];
+  const outer = loops.slice(0, -1);
   const col = inner.axis.id;
   // Several loops may update one accumulator in turn, so the partial ones have names of their own.
   const alias = new Map(accs.map((a) => [a.variable, names.fresh(a.variable)]));
   const outside = new Map([...alias.values()].map((name) => [name, COL]));
-  const partial = renameVars(nest.body, alias);
+  const partial = renameVars(stmts, alias);
   const many = blockOf(partial, { rows: 1, col, vectors }, names, outside);
   const one = blockOf(partial, { rows: 1, col, vectors: 1 }, names, outside);
   if (!many || !one) return undefined;
@@ -125,7 +186,7 @@ export function splitReduction(loop: ForStmt, names: Names): Stmt[] | undefined 
   const whole = bindDim(body, names, 'e', wholeEnd(start, end, width));
   if (vectors > 1) body.push(forLoop(axis, start, wide, width * vectors, 'serial', many.stmts));
   body.push(forLoop(axis, wide, whole, width, 'serial', one.stmts));
-  body.push(forLoop(axis, whole, end, 1, 'serial', nest.body));
+  body.push(forLoop(axis, whole, end, 1, 'serial', stmts));
   out.push(...rewrap(outer, body));
   for (const a of accs) {
     const ref = (u: number): Expr => varRef(part(a, u), a.type, width);
@@ -136,6 +197,42 @@ export function splitReduction(loop: ForStmt, names: Names): Stmt[] | undefined 
     out.push(setStmt(a.variable, binary(a.op, varRef(a.variable, a.type), across(name, a, width))));
   }
   return out;
+}
+
+const isExtremum = ({ op, type }: Accumulator): boolean =>
+  isFloatType(type) && (op === 'max' || op === 'min');
+
+/**
+ * A maximum or minimum of floats by comparisons alone, which is one instruction where an exact one is
+ * eight. It may lose a NaN, and the sign of a zero: `unsure` tells both, and the exact loop then follows.
+ */
+function quickExtremum(
+  { body }: Nest,
+  acc: Accumulator,
+  names: Names,
+): { before: Stmt[]; accs: Accumulator[]; body: Stmt[]; unsure: Expr } {
+  const { variable, op, type } = acc;
+  const nan = names.fresh('nan');
+  const old = varRef(variable, type);
+  const found = varRef(nan, 'bool');
+  const quick = body.flatMap((s): Stmt[] => {
+    if (s.kind !== 'set' || s.value.op !== 'binary') return [s];
+    const name = names.fresh('v');
+    const value = s.value.args.find((a) => a !== old) ?? old;
+    const v = letRef(name, type);
+    const better = op === 'max' ? compare('lt', old, v) : compare('lt', v, old);
+    return [
+      letStmt(name, value),
+      setStmt(variable, select(better, v, old)),
+      setStmt(nan, binary('or', found, compare('ne', v, v))),
+    ];
+  });
+  return {
+    before: [{ kind: 'var', name: nan, type: 'bool', lanes: 1, init: constant('bool', 0) }],
+    accs: [acc, { variable: nan, op: 'or', type: 'bool' }],
+    body: quick,
+    unsure: binary('or', found, compare('eq', old, constant(type, 0))),
+  };
 }
 
 function renameVars(stmts: readonly Stmt[], to: ReadonlyMap<string, string>): Stmt[] {

@@ -19,7 +19,7 @@ export function scheduleCpu(portable: Kernel): TiledKernel {
   const names = new Names(portable);
   const tile = makeSym(names.fresh('tile'), 'tile');
   const grid = gridOf(collapse(portable.body, names));
-  const { body, buffers } = stashShared(grid.body, portable.buffers);
+  const { body, buffers } = stashShared(grid.body, portable.buffers, names);
   const kernel = { ...portable, buffers };
   const nest: Nest = { loops: grid.loops, body };
   if (nest.loops.length === 0) {

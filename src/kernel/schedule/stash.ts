@@ -1,11 +1,11 @@
 // Values that several loops of a row compute alike, such as the exponentials of a softmax, are computed
-// once: a loop before them puts them where the last of them is going to store its result.
+// once: the first of them, or a loop before it, puts them where the last is going to store its result.
 // Invariant: the place is written at the same indices anyway and read by nothing else, and no loop up to
 // that one reads an input there, since a result may share its memory with an input.
 
 import { dimEquals, mentions, type Sym, splitAffine, symDim } from '../../core/dim.ts';
 import { exprCost } from '../cost.ts';
-import { type Expr, load } from '../expr.ts';
+import { type Expr, letRef, load } from '../expr.ts';
 import type { BufferParam, ForStmt, Stmt, StoreStmt } from '../ir.ts';
 import {
   collectExprSyms,
@@ -18,7 +18,7 @@ import {
   walkExprs,
   walkStmts,
 } from '../rewrite.ts';
-import { forLoop, isPlain } from './build.ts';
+import { forLoop, isPlain, letStmt, type Names } from './build.ts';
 
 /** Cheaper values are computed again sooner than read. */
 const EXPENSIVE = 8;
@@ -27,6 +27,7 @@ const EXPENSIVE = 8;
 export function stashShared(
   body: readonly Stmt[],
   buffers: readonly BufferParam[],
+  names: Names,
 ): { body: readonly Stmt[]; buffers: readonly BufferParam[] } {
   for (let last = body.length - 1; last > 0; last--) {
     const target = targetOf(body[last], buffers, body);
@@ -39,15 +40,27 @@ export function stashShared(
     const users = body.slice(first, last + 1).map((s) => withValue(s, loop, value, place));
     const inputs = new Set(buffers.filter((b) => b.access !== 'write').map((b) => b.name));
     if (users.some((s) => readsAlong(s, inputs))) continue;
-    const fill = forLoop(loop.axis, 0, loop.end, 1, 'lane', [{ ...store, value }]);
+    const filled = fillIn(body[first], { loop, store }, value, names);
+    const start = filled ?? forLoop(loop.axis, 0, loop.end, 1, 'lane', [{ ...store, value }]);
+    const rest = filled ? users.slice(1) : users;
     return {
-      body: [...body.slice(0, first), fill, ...users, ...body.slice(last + 1)],
+      body: [...body.slice(0, first), start, ...rest, ...body.slice(last + 1)],
       buffers: buffers.map((b) =>
         b.name === store.buffer ? { ...b, access: 'readwrite' as const } : b,
       ),
     };
   }
   return { body, buffers };
+}
+
+/** A reduction that puts the value in its place as it computes it, if the first user is one. */
+function fillIn(s: Stmt, { loop, store }: Target, value: Expr, names: Names): Stmt | undefined {
+  if (s.kind !== 'for' || s.role !== 'reduce' || !s.combine) return undefined;
+  const name = names.fresh('w');
+  const local = letRef(name, value.type);
+  const user = withValue(s, loop, value, local);
+  if (user.kind !== 'for' || user.axis.id !== loop.axis.id) return undefined;
+  return { ...user, body: [letStmt(name, value), { ...store, value: local }, ...user.body] };
 }
 
 interface Target {
