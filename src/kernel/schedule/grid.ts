@@ -96,8 +96,9 @@ export function chunkingOf(plan: GridPlan, loop: ForStmt, last: boolean): Chunki
   if (several?.row === loop.axis.id) return { grain: several.rows };
   if (!shape) return { grain: 1 };
   if (plan.crossed) {
-    // Squares whose lines stay in the first cache and its address table, whatever the strides.
-    return last || loop.axis.id === shape.row ? { fixed: 32 } : { grain: 1 };
+    // Long runs of stores, and few rows of them, so that lines that were loaded are found again.
+    if (last) return { fixed: 128 };
+    return loop.axis.id === shape.row ? { fixed: 32 } : { grain: 1 };
   }
   if (shape.col === undefined) {
     if (loop.axis.id === shape.row) return { fixed: 64 };
