@@ -75,7 +75,6 @@ export class CpuExecutable implements Executable {
   readonly #risks: Risks;
   /** The variables that a run writes, with their shapes where the plan's function tells them. */
   readonly #written: readonly Written[];
-  readonly #times = new WeakMap<Layout, number>();
   readonly #entries: (() => number)[] = [];
   readonly #source: (kernel: number) => string;
   /** Whether a run never leaves the device, so that it needs no coroutine. */
@@ -278,7 +277,7 @@ export class CpuExecutable implements Executable {
         this.#throwIfEnded(this.#poll(), run);
       }
       if (threads) {
-        const work = this.#estimate(layout);
+        const work = layout.time ?? this.#estimate(layout);
         if (work >= WORTH_WAKING_NS) {
           run.started ||= performance.now();
           threads.wake(this.#id, work);
@@ -362,16 +361,12 @@ export class CpuExecutable implements Executable {
   /** What a run has taken tells more than an estimate of its operations. */
   #learnTime({ layout, started }: Run): void {
     const took = (performance.now() - started) * 1e6;
-    if (took < this.#estimate(layout)) this.#times.set(layout, took);
+    if (took < (layout.time ?? this.#estimate(layout))) layout.time = took;
   }
 
   #estimate(layout: Layout): number {
-    let time = this.#times.get(layout);
-    if (time === undefined) {
-      time = estimateTime(this.#plan, (id) => this.#storage.value(id) ?? 0);
-      this.#times.set(layout, time);
-    }
-    return time;
+    layout.time = estimateTime(this.#plan, (id) => this.#storage.value(id) ?? 0);
+    return layout.time;
   }
 
   #busy(what: string): StateError {
