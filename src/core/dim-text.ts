@@ -1,6 +1,16 @@
 // Dims as people read them. Invariant: symbols show by name, anonymous ones as `?`.
 
-import type { Dim } from './dim.ts';
+import { type Dim, symsOf } from './dim.ts';
+
+/** How symbols without a name show. */
+export const ANONYMOUS = '?';
+
+/** The text of a size in a shape: an expression of sizes without a name tells nothing but `?`. */
+export function sizeToString(d: Dim): string {
+  if (typeof d === 'number') return String(d);
+  const open = [...symsOf(d).values()].some((s) => s.name === ANONYMOUS);
+  return open ? ANONYMOUS : dimToString(d);
+}
 
 /** The text of a dim: `10`, `batch`, `?`, `2*batch+1`, `floordiv(n,2)`. */
 export function dimToString(d: Dim): string {

@@ -2,7 +2,7 @@
 // is known. Row-major contiguous layout is the only layout a materialised tensor has.
 
 import { addDim, type Dim, dimEquals, mulDim } from './dim.ts';
-import { dimToString } from './dim-text.ts';
+import { dimToString, sizeToString } from './dim-text.ts';
 import type { DType } from './dtype.ts';
 import { ShapeError } from './error.ts';
 
@@ -34,7 +34,7 @@ export function typeEquals(a: TensorType, b: TensorType): boolean {
 
 /** `(?, 10)`, or `<unknown>` for an unknown rank. */
 export function shapeToString(shape: Dims | null): string {
-  return shape === null ? '<unknown>' : `(${shape.map(dimToString).join(', ')})`;
+  return shape === null ? '<unknown>' : `(${shape.map(sizeToString).join(', ')})`;
 }
 
 /** `float32[batch, 64]`, the form used in errors and dumps. */

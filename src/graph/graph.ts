@@ -60,6 +60,14 @@ export class Graph {
     return this.list;
   }
 
+  toString(): string {
+    return `Graph operations=${this.list.length}${this.done ? ' finalized' : ''}`;
+  }
+
+  [Symbol.for('nodejs.util.inspect.custom')](): string {
+    return this.toString();
+  }
+
   /** Grows with every node. */
   get version(): number {
     return this.list.length;

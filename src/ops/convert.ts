@@ -4,6 +4,7 @@
 import { type DType, isFloat } from '../core/dtype.ts';
 import { DTypeError } from '../core/error.ts';
 import { type ArrayLike, toNDArray } from '../core/from-nested.ts';
+import { checkOptions } from '../core/options.ts';
 import { isScoped, withGraph } from '../graph/current.ts';
 import type { Attrs } from '../graph/func.ts';
 import { type Graph, getDefaultGraph } from '../graph/graph.ts';
@@ -85,11 +86,17 @@ export function apply(
   attrs: Attrs,
   options: OpOptions = {},
 ): Tensor {
+  checkOptions(op, options, optionsOf(attrs));
   return inGraphOf(inputs, () =>
     getDefaultGraph()
       .add(op, inputs, attrs, options.name === undefined ? {} : { name: options.name })
       .output(),
   );
+}
+
+/** The options from which the attributes of an op come: they have the same names. */
+function optionsOf(attrs: Attrs): string[] {
+  return [...Object.keys(attrs).map((key) => (key === 'axes' ? 'axis' : key)), 'name'];
 }
 
 /** An op of one operand. */

@@ -3,6 +3,7 @@
 import { type Dim, dimOf } from '../core/dim.ts';
 import { type DType, dtypeNames, isDType, type TypedArray, toNumbers } from '../core/dtype.ts';
 import { DTypeError, ShapeError, ValueError } from '../core/error.ts';
+import { checkOptions } from '../core/options.ts';
 import { shapeToString, type TensorType } from '../core/type.ts';
 import { getDefaultGraph } from '../graph/graph.ts';
 import { defineOp } from '../graph/op.ts';
@@ -171,13 +172,22 @@ export function placeholderWithDefault(
   return getDefaultGraph().add('placeholderWithDefault', [x], attrs, options).output();
 }
 
+/** Options of {@link constant}. */
+export interface ConstantOptions extends OpOptions {
+  readonly dtype?: DType;
+  readonly shape?: readonly number[];
+}
+
 /**
- * A constant. Numbers are float32 unless `dtype` says otherwise; typed arrays keep theirs. With
- * `shape` the elements are laid out row-major, one element is repeated.
+ * A constant. Numbers are float32 unless a dtype is given, by itself or among the options; typed arrays
+ * keep theirs. With `shape` the elements are laid out row-major, one element is repeated.
+ *
+ * @example `const n = constant([[1, 2], [3, 4]], 'int32');`
  */
 export function constant(
   value: TensorLike,
-  options: OpOptions & { readonly dtype?: DType; readonly shape?: readonly number[] } = {},
+  dtype?: DType | ConstantOptions,
+  options?: ConstantOptions,
 ): Tensor {
   if (typeof value === 'object' && 'asTensor' in value) {
     throw new ValueError(
@@ -185,5 +195,7 @@ export function constant(
       'constant: the value is symbolic. Pass numbers, or use identity().',
     );
   }
-  return constantOf(value, options.dtype, options.name, options.shape);
+  const given = typeof dtype === 'string' ? { ...options, dtype } : (dtype ?? options ?? {});
+  checkOptions('constant', given, ['dtype', 'shape', 'name']);
+  return constantOf(value, given.dtype, given.name, given.shape);
 }

@@ -16,6 +16,7 @@ import type { DType, NumericDType } from '../core/dtype.ts';
 import { AbortedError, StateError, UnsupportedError, ValueError } from '../core/error.ts';
 import { toNDArray } from '../core/from-nested.ts';
 import { type HostTensor, NDArray, ndarrayOf } from '../core/ndarray.ts';
+import { checkOptions } from '../core/options.ts';
 import { type Graph, getDefaultGraph } from '../graph/graph.ts';
 import { cutFunc } from '../passes/cut.ts';
 import { mergeLoops } from '../passes/merge-loops.ts';
@@ -163,7 +164,7 @@ export class Session {
   private runs = 0;
 
   constructor(options: SessionOptions = {}) {
-    checkOptions(options);
+    checkSessionOptions(options);
     this.graph = (options.graph ?? getDefaultGraph()).root;
     this.opened = getBackend(options.backend ?? 'cpu');
     const { threads, memoryLimit, relaxedSimd, adapter, keepHostCopy, exact } = options;
@@ -263,6 +264,15 @@ export class Session {
   /** Whether {@link close} was called. */
   get isClosed(): boolean {
     return this.closed;
+  }
+
+  toString(): string {
+    const state = this.closed ? ', closed' : '';
+    return `Session backend=${this.backend} plans=${this.stats.plans}${state}`;
+  }
+
+  [Symbol.for('nodejs.util.inspect.custom')](): string {
+    return this.toString();
   }
 
   /** What was compiled so far, and memory. */
@@ -509,7 +519,9 @@ export class Session {
     return site.flat.pack((results as HostTensor[]).map(toResult));
   }
 
-  private checkRun({ timeoutMs, signal }: RunOptions): void {
+  private checkRun(options: RunOptions): void {
+    checkOptions('run', options, RUN_OPTIONS);
+    const { timeoutMs, signal } = options;
     if (timeoutMs !== undefined && !(timeoutMs > 0)) {
       throw new ValueError(
         'run/timeout-value',
@@ -529,7 +541,23 @@ export class Session {
   }
 }
 
-function checkOptions(options: SessionOptions): void {
+const SESSION_OPTIONS: readonly (keyof SessionOptions)[] = [
+  'graph',
+  'backend',
+  'threads',
+  'memoryLimit',
+  'relaxedSimd',
+  'adapter',
+  'keepHostCopy',
+  'fuse',
+  'disablePasses',
+  'verify',
+  'exact',
+];
+const RUN_OPTIONS: readonly (keyof RunOptions)[] = ['timeoutMs', 'signal', 'keep'];
+
+function checkSessionOptions(options: SessionOptions): void {
+  checkOptions('Session', options, SESSION_OPTIONS);
   const { threads, memoryLimit } = options;
   if (threads !== undefined && (!Number.isInteger(threads) || threads < 1)) {
     throw new ValueError(
