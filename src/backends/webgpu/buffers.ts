@@ -4,7 +4,7 @@
 
 import { dimEquals } from '../../core/dim.ts';
 import type { Plan, PlanBuffer } from '../../plan/types.ts';
-import type { GpuBuffer, GpuMemory } from './memory.ts';
+import { bytesOf, type GpuBuffer, type GpuMemory } from './memory.ts';
 
 /** A GPU buffer that several plan buffers take turns in. */
 interface Slot {
@@ -44,8 +44,9 @@ export class PlanBuffers {
   get(b: PlanBuffer, elements: number): GpuBuffer {
     const slot = this.#slots[b.id] as Slot;
     const old = slot.buffer;
-    if (old && old.bytes >= elements * 4) return old;
-    slot.buffer = this.#memory.alloc(elements, `the value of "${b.label}"`);
+    const bytes = bytesOf(b.dtype, elements);
+    if (old && old.bytes >= bytes) return old;
+    slot.buffer = this.#memory.alloc(bytes, `the value of "${b.label}"`);
     if (old) this.#memory.free(old);
     return slot.buffer;
   }

@@ -111,11 +111,10 @@ export class Commands {
     this.#list.push({ kind: 'foresight', pipeline, buffers, failed, slices });
   }
 
-  /** Records a copy of elements. */
-  copy(from: GpuBuffer, fromAt: number, to: GpuBuffer, toAt: number, elements: number): void {
-    if (elements === 0) return;
-    const at = [fromAt * WORD, toAt * WORD] as const;
-    this.#list.push({ kind: 'copy', from, to, at, bytes: elements * WORD });
+  /** Records a copy of bytes; all numbers are of whole words. */
+  copy(from: GpuBuffer, fromAt: number, to: GpuBuffer, toAt: number, bytes: number): void {
+    if (bytes === 0) return;
+    this.#list.push({ kind: 'copy', from, to, at: [fromAt, toAt], bytes });
   }
 
   /** Records that a buffer becomes zero. */
@@ -176,7 +175,7 @@ export class Commands {
     let uniform = this.#uniform;
     if (!uniform || uniform.bytes < words * WORD) {
       if (uniform) this.#memory.free(uniform);
-      uniform = this.#memory.allocUniform(this.#words.length);
+      uniform = this.#memory.allocUniform(this.#words.byteLength);
       this.#uniform = uniform;
       this.#groups.clear();
     }

@@ -14,7 +14,7 @@ import { GpuExecutable, type GpuParts } from './executable.ts';
 import { MAP_READ } from './flags.ts';
 import { type Gpu, LEAST_LIMITS, type Lease, leaseGpu } from './gpu.ts';
 import { InitialRun } from './initial-run.ts';
-import { fromWords, type GpuBuffer, GpuMemory, toWords, WORD } from './memory.ts';
+import { bytesOf, fromWords, type GpuBuffer, GpuMemory, toWords } from './memory.ts';
 import { GpuValue, valueLost } from './value.ts';
 import { Variables } from './variables.ts';
 
@@ -109,7 +109,7 @@ export class GpuDevice implements Device, GpuParts {
     await this.revive();
     const { device } = this.gpu();
     const { dtype, shape, data } = value;
-    const buffer = this.memory.alloc(data.length, 'a value put on the device');
+    const buffer = this.memory.alloc(bytesOf(dtype, data.length), 'a value put on the device');
     await this.memory.check();
     device.queue.writeBuffer(buffer.buffer, 0, toWords(dtype, data));
     return new GpuValue(this, buffer, dtype, shape);
@@ -143,14 +143,14 @@ export class GpuDevice implements Device, GpuParts {
   }
 
   async readBuffer(from: GpuBuffer, dtype: DType, shape: readonly number[]): Promise<HostTensor> {
-    const n = sizeOf(shape);
+    const bytes = bytesOf(dtype, sizeOf(shape));
     const { device } = this.gpu();
     if (from.era !== this.memory.era) throw valueLost();
-    const staging = this.memory.allocStaging(n);
+    const staging = this.memory.allocStaging(bytes);
     try {
       await this.memory.check();
       const encoder = device.createCommandEncoder();
-      if (n > 0) encoder.copyBufferToBuffer(from.buffer, 0, staging.buffer, 0, n * WORD);
+      if (bytes > 0) encoder.copyBufferToBuffer(from.buffer, 0, staging.buffer, 0, bytes);
       device.queue.submit([encoder.finish()]);
       await staging.buffer.mapAsync(MAP_READ);
       return fromWords(dtype, shape, staging.buffer.getMappedRange(), 0);

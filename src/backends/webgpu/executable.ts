@@ -10,6 +10,7 @@ import {
   AbortedError,
   ExecutionError,
   InternalError,
+  invariant,
   StateError,
   TensorloomError,
   TimeoutError,
@@ -31,7 +32,16 @@ import { PlanBuffers } from './buffers.ts';
 import type { Commands } from './commands.ts';
 import { MAP_READ } from './flags.ts';
 import type { Gpu } from './gpu.ts';
-import { fromWords, type GpuBuffer, type GpuMemory, toWords, WORD } from './memory.ts';
+import {
+  bytesOf,
+  elementBytes,
+  fromWords,
+  type GpuBuffer,
+  type GpuMemory,
+  toWords,
+  WORD,
+  wholeWords,
+} from './memory.ts';
 import { type PreparedStep, prepareSteps, wgslSource } from './prepare.ts';
 import { GpuValue, type ValueOwner, valueLost } from './value.ts';
 import type { Variables, WriteRequest, WriteSet } from './variables.ts';
@@ -57,7 +67,7 @@ export interface GpuParts extends ValueOwner {
 /** A value to read. */
 interface Source {
   readonly buffer: GpuBuffer;
-  /** Its first element. */
+  /** The byte of its first element. */
   readonly at: number;
   readonly dtype: DType;
   readonly shape: readonly number[];
@@ -65,8 +75,8 @@ interface Source {
 
 /** Loops are submitted in pieces of about so many dispatches. */
 const MAX_PENDING = 16384;
-/** Elements of scratch at least: what two stages need for most sizes. */
-const LEAST_SCRATCH = 16384;
+/** Bytes of scratch at least: what two stages need for most sizes. */
+const LEAST_SCRATCH = 65536;
 
 interface Run {
   readonly bindings: RunBindings;
@@ -234,7 +244,7 @@ export class GpuExecutable implements Executable {
       device.queue.writeBuffer(buffers[b.id].buffer, 0, toWords(b.dtype, b.data));
       this.#constants.add(b.id);
     }
-    this.#failed ??= memory.alloc(1, 'the word of checks');
+    this.#failed ??= memory.alloc(WORD, 'the word of checks');
     commands.clear(this.#failed);
     return { bindings, started: performance.now(), sizes, elements, buffers, writes };
   }
@@ -337,7 +347,9 @@ export class GpuExecutable implements Executable {
     program.variants.forEach(({ dispatches, scratch }, v) => {
       // Ways that have memory of their own are made ready for sizes that ask for them.
       if (v !== at && scratch.length === 0) return;
-      const own = scratch.map((s, i) => this.#scratchBuffer(`${i}`, valueAt(s.elements, values)));
+      const own = scratch.map((s, i) =>
+        this.#scratchBuffer(`${i}`, WORD * valueAt(s.elements, values)),
+      );
       dispatches.forEach((d, i) => {
         const buffers = d.bindings.map((b) => (b.source === 'scratch' ? own : bindings)[b.index]);
         const failed = d.fails ? this.#failed : undefined;
@@ -362,15 +374,17 @@ export class GpuExecutable implements Executable {
   #pack(pack: Pack, key: string, values: Map<string, number>, run: Run): GpuBuffer {
     const { commands } = this.#parts;
     let total = 0;
-    for (const { buffer, start } of pack.members) {
-      values.set(start.id, total);
+    const starts = pack.members.map(({ buffer, start }) => {
+      const at = total;
+      // Members begin with a word, so the first element of each has a whole number.
+      values.set(start.id, at / elementBytes(this.#plan.buffers[buffer].dtype));
       total += this.#extent(buffer, run);
-    }
+      return at;
+    });
     const into = this.#scratchBuffer(key, total);
-    for (const { buffer, start } of pack.members) {
-      const at = values.get(start.id) as number;
-      commands.copy(run.buffers[buffer], 0, into, at, this.#extent(buffer, run));
-    }
+    pack.members.forEach(({ buffer }, i) => {
+      commands.copy(run.buffers[buffer], 0, into, starts[i], this.#extent(buffer, run));
+    });
     return into;
   }
 
@@ -378,23 +392,23 @@ export class GpuExecutable implements Executable {
   #unpack(pack: Pack, from: GpuBuffer, values: ReadonlyMap<string, number>, run: Run): void {
     for (const { buffer, start, written } of pack.members) {
       if (!written) continue;
-      const at = values.get(start.id) as number;
+      const at = (values.get(start.id) as number) * elementBytes(this.#plan.buffers[buffer].dtype);
       this.#parts.commands.copy(from, at, run.buffers[buffer], 0, this.#extent(buffer, run));
     }
   }
 
-  /** Elements of a buffer that matter. */
+  /** Bytes of a buffer that matter. */
   #extent(buffer: number, run: Run): number {
-    const tape = this.#plan.buffers[buffer].kind === 'tape';
-    return tape ? run.buffers[buffer].bytes / WORD : run.elements[buffer];
+    const { kind, dtype } = this.#plan.buffers[buffer];
+    return kind === 'tape' ? run.buffers[buffer].bytes : bytesOf(dtype, run.elements[buffer]);
   }
 
   /** Memory between dispatches, at its largest so far: kernels share it, as they run in order. */
-  #scratchBuffer(key: string, elements: number): GpuBuffer {
+  #scratchBuffer(key: string, bytes: number): GpuBuffer {
     const { memory } = this.#parts;
     const old = this.#scratch.get(key);
-    if (old && old.bytes >= elements * WORD) return old;
-    const made = memory.alloc(Math.max(LEAST_SCRATCH, elements), 'scratch of a kernel');
+    if (old && old.bytes >= bytes) return old;
+    const made = memory.alloc(Math.max(LEAST_SCRATCH, bytes), 'scratch of a kernel');
     if (old) {
       // What is recorded may still use it.
       this.#parts.commands.submit();
@@ -407,10 +421,11 @@ export class GpuExecutable implements Executable {
   #reserve(id: number, elements: number, run: Run): void {
     const buffer = this.#plan.buffers[id];
     const old = run.buffers[id];
-    if (old.bytes >= elements * WORD) return;
+    const bytes = bytesOf(buffer.dtype, elements);
+    if (old.bytes >= bytes) return;
     const { memory, commands } = this.#parts;
-    const made = memory.alloc(2 * elements, `the tape of "${buffer.label}"`);
-    commands.copy(old, 0, made, 0, old.bytes / WORD);
+    const made = memory.alloc(2 * bytes, `the tape of "${buffer.label}"`);
+    commands.copy(old, 0, made, 0, old.bytes);
     commands.submit();
     memory.free(old);
     this.#buffers.replace(buffer, made);
@@ -424,7 +439,8 @@ export class GpuExecutable implements Executable {
     const { device } = this.#parts.gpu();
     step.outputs.forEach(({ view }, i) => {
       const { dtype, data } = values[i];
-      const at = valueAt(view.offset, run.sizes) * WORD;
+      const at = valueAt(view.offset, run.sizes) * elementBytes(dtype);
+      invariant(at % WORD === 0, `a result of host function "${step.node}" begins inside a word`);
       device.queue.writeBuffer(run.buffers[view.buffer].buffer, at, toWords(dtype, data));
     });
   }
@@ -451,7 +467,7 @@ export class GpuExecutable implements Executable {
   #source({ view, type }: { view: BufferView; type: TensorType }, run: Run): Source {
     return {
       buffer: run.buffers[view.buffer],
-      at: valueAt(view.offset, run.sizes),
+      at: valueAt(view.offset, run.sizes) * elementBytes(type.dtype),
       dtype: type.dtype,
       shape: this.#shape(type, run),
     };
@@ -459,15 +475,24 @@ export class GpuExecutable implements Executable {
 
   async #keep(run: Run): Promise<GpuValue[]> {
     const { commands, memory } = this.#parts;
-    const kept = this.#plan.results.map(({ view, type }) => {
-      const shape = this.#shape(type, run);
-      const n = sizeOf(shape);
-      const buffer = memory.alloc(n, 'a value kept on the device');
-      commands.copy(run.buffers[view.buffer], valueAt(view.offset, run.sizes), buffer, 0, n);
-      return new GpuValue(this.#parts, buffer, type.dtype, shape);
+    const sources = this.#plan.results.map((r) => this.#source(r, run));
+    const kept = sources.map(({ buffer, at, dtype, shape }) => {
+      const bytes = bytesOf(dtype, sizeOf(shape));
+      const own = memory.alloc(bytes, 'a value kept on the device');
+      if (at % WORD === 0) commands.copy(buffer, at, own, 0, bytes);
+      return new GpuValue(this.#parts, own, dtype, shape);
     });
+    // What begins inside a word can't be copied there: it goes by way of the host.
+    const inside = sources.flatMap(({ at }, i) => (at % WORD === 0 ? [] : [i]));
     try {
-      await this.#finish([], run);
+      const values = await this.#finish(
+        inside.map((i) => sources[i]),
+        run,
+      );
+      const { queue } = this.#parts.gpu().device;
+      inside.forEach((i, k) => {
+        queue.writeBuffer(kept[i].buffer.buffer, 0, toWords(values[k].dtype, values[k].data));
+      });
       await memory.check();
     } catch (error) {
       for (const value of kept) value.dispose();
@@ -479,53 +504,58 @@ export class GpuExecutable implements Executable {
   /** Submits what was recorded, and reads values and the word of checks in one go. */
   async #read(wanted: readonly Source[]): Promise<HostTensor[]> {
     const { commands } = this.#parts;
-    const total = wanted.reduce((sum, { shape }) => sum + sizeOf(shape), 1);
-    const staging = this.#stage(total);
-    let at = 1;
-    const places = wanted.map((w) => {
-      const n = sizeOf(w.shape);
-      commands.copy(w.buffer, w.at, staging, at, n);
-      at += n;
-      return at - n;
+    let total = WORD;
+    // Copies are of whole words; where a value begins in its first one is kept.
+    const pieces = wanted.map((w) => {
+      const first = w.at - (w.at % WORD);
+      const bytes = wholeWords(w.at - first + sizeOf(w.shape) * elementBytes(w.dtype));
+      const piece = { first, bytes, to: total, at: total + w.at - first };
+      total += bytes;
+      return piece;
     });
-    commands.copy(this.#failed as GpuBuffer, 0, staging, 0, 1);
+    const staging = this.#stage(total);
+    wanted.forEach((w, i) => {
+      commands.copy(w.buffer, pieces[i].first, staging, pieces[i].to, pieces[i].bytes);
+    });
+    commands.copy(this.#failed as GpuBuffer, 0, staging, 0, WORD);
     commands.submit();
     return this.#mapped(staging, total, (bytes) => {
       const [word] = new Uint32Array(bytes, 0, 1);
       if (word !== 0) throw this.#checkError(~word >>> 0);
-      return wanted.map((w, i) => fromWords(w.dtype, w.shape, bytes, places[i] * WORD));
+      return wanted.map((w, i) => fromWords(w.dtype, w.shape, bytes, pieces[i].at));
     });
   }
 
   /** One word of a buffer as an integer. */
   async #word(view: BufferView, run: Run): Promise<number> {
     const { commands } = this.#parts;
-    const staging = this.#stage(2);
-    const from = valueAt(view.offset, run.sizes);
-    commands.copy(run.buffers[view.buffer], from, staging, 0, 1);
-    commands.copy(this.#failed as GpuBuffer, 0, staging, 1, 1);
+    const staging = this.#stage(2 * WORD);
+    // Sizes, selectors and predicates are whole words.
+    const from = valueAt(view.offset, run.sizes) * WORD;
+    commands.copy(run.buffers[view.buffer], from, staging, 0, WORD);
+    commands.copy(this.#failed as GpuBuffer, 0, staging, WORD, WORD);
     commands.submit();
-    return this.#mapped(staging, 2, (bytes) => {
+    return this.#mapped(staging, 2 * WORD, (bytes) => {
       const [word, failed] = new Int32Array(bytes, 0, 2);
       if (failed !== 0) throw this.#checkError(~failed >>> 0);
       return word;
     });
   }
 
-  async #mapped<T>(b: GpuBuffer, elements: number, use: (bytes: ArrayBuffer) => T): Promise<T> {
-    await b.buffer.mapAsync(MAP_READ, 0, elements * WORD);
+  async #mapped<T>(b: GpuBuffer, bytes: number, use: (bytes: ArrayBuffer) => T): Promise<T> {
+    await b.buffer.mapAsync(MAP_READ, 0, bytes);
     try {
-      return use(b.buffer.getMappedRange(0, elements * WORD));
+      return use(b.buffer.getMappedRange(0, bytes));
     } finally {
       b.buffer.unmap();
     }
   }
 
-  #stage(elements: number): GpuBuffer {
+  #stage(bytes: number): GpuBuffer {
     const { memory } = this.#parts;
-    if (this.#staging && this.#staging.bytes >= elements * WORD) return this.#staging;
+    if (this.#staging && this.#staging.bytes >= bytes) return this.#staging;
     if (this.#staging) memory.free(this.#staging);
-    this.#staging = memory.allocStaging(elements);
+    this.#staging = memory.allocStaging(bytes);
     return this.#staging;
   }
 

@@ -1,6 +1,8 @@
-// Buffers of a session on the GPU. Each holds a whole tensor from its first byte, one 32-bit word per
-// element. Invariant: a failure to allocate is reported by the run that asked, with what it was for.
+// Buffers of a session on the GPU. Each holds a whole tensor from its first byte: an element takes a word of
+// 32 bits, or part of one. Invariant: a failure to allocate is reported by the run that asked, with what it
+// was for; buffers are whole words, and what is in the last one behind the tensor never shows.
 
+import { elementBits } from '../../codegen/wgsl/parts.ts';
 import { type DType, dtypeInfo, type TypedArray } from '../../core/dtype.ts';
 import { InternalError, OutOfMemoryError } from '../../core/error.ts';
 import { type NDArray, ndarrayOf, sizeOf } from '../../core/ndarray.ts';
@@ -16,8 +18,21 @@ export interface GpuBuffer {
   readonly era: number;
 }
 
-/** Bytes of an element on the GPU, of any dtype there is. */
+/** Bytes of a word, the least that can be bound or copied. */
 export const WORD = 4;
+
+/** Bytes of an element on the GPU. */
+export function elementBytes(dtype: DType): number {
+  return elementBits(dtypeInfo(dtype).storage) / 8;
+}
+
+/** Rounds bytes up to whole words. */
+export const wholeWords = (bytes: number): number => Math.ceil(bytes / WORD) * WORD;
+
+/** Bytes that so many elements take on the GPU, in whole words. */
+export function bytesOf(dtype: DType, elements: number): number {
+  return wholeWords(elements * elementBytes(dtype));
+}
 
 let ids = 0;
 
@@ -41,22 +56,18 @@ export class GpuMemory {
    * A buffer for storage, copies and uploads. Throws OutOfMemoryError `memory/binding` past what one
    * binding may hold, `memory/limit` past the session's limit.
    */
-  alloc(elements: number, what: string): GpuBuffer {
-    return this.#make(
-      elements,
-      what,
-      BufferUsage.storage | BufferUsage.copyDst | BufferUsage.copySrc,
-    );
+  alloc(bytes: number, what: string): GpuBuffer {
+    return this.#make(bytes, what, BufferUsage.storage | BufferUsage.copyDst | BufferUsage.copySrc);
   }
 
   /** A buffer for uniform blocks. */
-  allocUniform(words: number): GpuBuffer {
-    return this.#make(words, 'sizes', BufferUsage.uniform | BufferUsage.copyDst);
+  allocUniform(bytes: number): GpuBuffer {
+    return this.#make(bytes, 'sizes', BufferUsage.uniform | BufferUsage.copyDst);
   }
 
   /** A buffer that the host reads. */
-  allocStaging(elements: number): GpuBuffer {
-    return this.#make(elements, 'results', BufferUsage.mapRead | BufferUsage.copyDst);
+  allocStaging(bytes: number): GpuBuffer {
+    return this.#make(bytes, 'results', BufferUsage.mapRead | BufferUsage.copyDst);
   }
 
   free(b: GpuBuffer): void {
@@ -80,9 +91,9 @@ export class GpuMemory {
     for (const error of await Promise.all(open)) if (error) throw error;
   }
 
-  #make(elements: number, what: string, usage: number): GpuBuffer {
+  #make(least: number, what: string, usage: number): GpuBuffer {
     const { device, maxBinding } = this.#gpu();
-    const bytes = Math.max(1, elements) * WORD;
+    const bytes = Math.max(WORD, wholeWords(least));
     if (bytes > maxBinding) {
       throw new OutOfMemoryError(
         'memory/binding',
@@ -125,14 +136,19 @@ export class GpuMemory {
 
 /** Host elements as the words of a GPU buffer. */
 export function toWords(dtype: DType, data: TypedArray): ArrayBufferView<ArrayBuffer> {
-  const { kind, bytes } = dtypeInfo(dtype);
-  if (bytes < 4) return kind === 'bool' ? Uint32Array.from(data) : Int32Array.from(data);
-  // A view of shared memory can't be uploaded.
-  const own = data.buffer instanceof ArrayBuffer ? data : data.slice();
-  return own as ArrayBufferView<ArrayBuffer>;
+  const { kind } = dtypeInfo(dtype);
+  if (kind === 'bool') return Uint32Array.from(data);
+  const { buffer, byteOffset, byteLength } = data;
+  if (byteLength % WORD === 0 && buffer instanceof ArrayBuffer) {
+    return new Uint8Array(buffer, byteOffset, byteLength);
+  }
+  // A view of shared memory can't be uploaded, nor part of a word.
+  const words = new Uint8Array(wholeWords(byteLength));
+  words.set(new Uint8Array(buffer, byteOffset, byteLength));
+  return words;
 }
 
-/** The words of a GPU buffer as a host value. */
+/** Elements from a byte of what was copied from a GPU buffer on, as a host value. */
 export function fromWords(
   dtype: DType,
   shape: readonly number[],
@@ -140,8 +156,8 @@ export function fromWords(
   offset: number,
 ): NDArray {
   const n = sizeOf(shape);
-  const { alloc, view, bytes: size } = dtypeInfo(dtype);
+  const { alloc, view, kind } = dtypeInfo(dtype);
   const data = alloc(n);
-  data.set(size < 4 ? new Int32Array(bytes, offset, n) : view(bytes, offset, n));
+  data.set(kind === 'bool' ? new Int32Array(bytes, offset, n) : view(bytes, offset, n));
   return ndarrayOf(dtype, shape, data);
 }

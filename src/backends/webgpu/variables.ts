@@ -6,7 +6,7 @@ import type { DType } from '../../core/dtype.ts';
 import { type HostTensor, sizeOf } from '../../core/ndarray.ts';
 import { uninitialized } from '../variable-error.ts';
 import type { Commands } from './commands.ts';
-import type { GpuBuffer, GpuMemory } from './memory.ts';
+import { bytesOf, type GpuBuffer, type GpuMemory } from './memory.ts';
 
 /** Where a variable stands. */
 export interface Variable {
@@ -57,7 +57,8 @@ export class Variables {
     const old = this.#byName.get(name);
     const n = sizeOf(shape);
     const keep = old && sizeOf(old.shape) === n;
-    const buffer = keep ? old.buffer : this.#memory.alloc(n, `variable "${name}"`);
+    const bytes = bytesOf(dtype, n);
+    const buffer = keep ? old.buffer : this.#memory.alloc(bytes, `variable "${name}"`);
     if (!keep) this.#free(old);
     this.#byName.set(name, {
       buffer,
@@ -81,8 +82,9 @@ export class Variables {
         }
         const fits = old && sizeOf(old.shape) === n;
         const spare = fits ? old.spare : undefined;
-        const buffer = spare ?? this.#memory.alloc(n, `variable "${name}"`);
-        if (fits) commands.copy(old.buffer, 0, buffer, 0, n);
+        const bytes = bytesOf(dtype, n);
+        const buffer = spare ?? this.#memory.alloc(bytes, `variable "${name}"`);
+        if (fits) commands.copy(old.buffer, 0, buffer, 0, bytes);
         const next = { buffer, dtype, shape, spare: fits ? old.buffer : undefined };
         writes.push({ name, next, old, made: spare ? undefined : buffer });
       }

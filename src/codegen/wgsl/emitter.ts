@@ -3,15 +3,14 @@
 // equal kernels give equal text, and it holds no sizes but those the kernel has as constants.
 
 import { type Dim, symsOf } from '../../core/dim.ts';
-import type { StorageType } from '../../core/dtype.ts';
 import { InternalError, invariant } from '../../core/error.ts';
 import type { Expr } from '../../kernel/expr.ts';
 import type { ForStmt, Kernel, Stmt } from '../../kernel/ir.ts';
-import { loadedType } from '../../kernel/scalar.ts';
 import { atomsOf } from './atoms.ts';
 import { dimText, fnText } from './dims.ts';
 import { type ExprScope, exprText, type Output, unwrapped } from './expr.ts';
 import { type HelperName, ZERO_WORD } from './library.ts';
+import { bitsText, elementBits, isPart, placeText, type Storage } from './parts.ts';
 
 /** Names in scope; blocks see those of the blocks around them. */
 export interface Names {
@@ -35,10 +34,6 @@ export const zeroText = (word: number): string => `fn ${ZERO_WORD} -> u32 {
   return u32(${paramText(word)});
 }`;
 
-/** An element is a word, of parts of a word too: no two invocations ever share one. */
-export const storageType = (type: StorageType): string =>
-  type === 'bool' ? 'u32' : loadedType(type);
-
 /** Writes the body of the entry point, line by line. */
 export class Emitter {
   readonly kernel: Kernel;
@@ -47,11 +42,14 @@ export class Emitter {
   /** Declarations outside of functions: workgroup memory. */
   readonly declarations: string[] = [];
   fails = false;
+  /** The words that parts are put together in, by buffer, and the text of a part's number. */
+  readonly words = new Map<string, { readonly word: string; readonly lane: string }>();
   /** A condition under which alone stores are done; empty: always. */
   storeGuard = '';
   private level = 1;
   private readonly counts = new Map<string, number>();
   private readonly buffers = new Map<string, string>();
+  private readonly storages = new Map<string, Storage>();
   private readonly out: Output = {
     line: (text) => this.line(text),
     indent: (by) => {
@@ -60,9 +58,26 @@ export class Emitter {
     temp: () => this.fresh('t'),
   };
 
-  constructor(kernel: Kernel) {
+  /** `wholeWords`: an invocation makes all elements of the words that it stores to. */
+  constructor(kernel: Kernel, wholeWords = false) {
     this.kernel = kernel;
-    kernel.buffers.forEach((b, i) => this.buffers.set(b.name, `b${i}`));
+    kernel.buffers.forEach(({ name, type, access }, i) => {
+      this.buffers.set(name, `b${i}`);
+      const atomic = access !== 'read' && isPart(type) && !wholeWords;
+      this.storages.set(name, { type, atomic });
+    });
+  }
+
+  /** The name of a buffer in the shader. */
+  bufferName(name: string): string {
+    return this.lookup(this.buffers, name, 'buffer');
+  }
+
+  /** How the elements of a buffer stand in it. */
+  storage(name: string): Storage {
+    const found = this.storages.get(name);
+    invariant(found, `kernel "${this.kernel.name}": buffer "${name}" is not bound`);
+    return found;
   }
 
   /** Adds a line at the current indentation. */
@@ -96,7 +111,8 @@ export class Emitter {
     return {
       sym: (id) => this.lookup(names.syms, id, 'symbol'),
       local: (name) => this.lookup(names.locals, name, 'local'),
-      buffer: (name) => this.lookup(this.buffers, name, 'buffer'),
+      buffer: (name) => this.bufferName(name),
+      storage: (name) => this.storage(name),
       atom: (a) => names.atoms.get(a.key),
       helper: (name) => {
         this.helpers.add(name);
@@ -280,9 +296,34 @@ export class Emitter {
   private store(s: Stmt & { kind: 'store' }, names: Names): void {
     const value = this.value(s.value, names);
     const stored = s.value.type === 'bool' ? `select(0u, 1u, ${value})` : value;
-    const buffer = this.lookup(this.buffers, s.buffer, 'buffer');
-    const text = `${buffer}[${this.dim(s.index, names)}] = ${stored};`;
-    if (this.storeGuard === '') this.line(text);
-    else this.nested(`if (${this.storeGuard}) {`, () => this.line(text));
+    const buffer = this.bufferName(s.buffer);
+    const index = this.dim(s.index, names);
+    const write = (): void => {
+      const storage = this.storage(s.buffer);
+      if (isPart(storage.type)) this.storePart(buffer, storage, index, stored);
+      else this.line(`${buffer}[${index}] = ${stored};`);
+    };
+    if (this.storeGuard === '') write();
+    else this.nested(`if (${this.storeGuard}) {`, write);
+  }
+
+  private storePart(buffer: string, { type }: Storage, index: string, value: string): void {
+    const bits = bitsText(type, value);
+    const whole = this.words.get(buffer);
+    if (whole) {
+      const size = elementBits(type);
+      const each = Math.log2(32 / size);
+      const word = `${whole.word}[${whole.lane} >> ${each}u]`;
+      const shift = `(${whole.lane} & ${32 / size - 1}u) * ${size}u`;
+      this.line(`${word} |= ${bits} << (${shift});`);
+      return;
+    }
+    const { word, shift } = placeText(type, index);
+    const [at, up] = [this.fresh('w'), this.fresh('w')];
+    this.line(`let ${at} = ${word};`);
+    this.line(`let ${up} = ${shift};`);
+    const mask = `${2 ** elementBits(type) - 1}u`;
+    this.line(`atomicAnd(&${buffer}[${at}], ~(${mask} << ${up}));`);
+    this.line(`atomicOr(&${buffer}[${at}], ${bits} << ${up});`);
   }
 }

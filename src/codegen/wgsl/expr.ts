@@ -6,6 +6,7 @@ import { InternalError, invariant } from '../../core/error.ts';
 import { argsOf, type Expr, type ScalarType } from '../../kernel/expr.ts';
 import { type DimScope, dimText, intText } from './dims.ts';
 import { ZERO_WORD } from './library.ts';
+import { isPart, partText, type Storage } from './parts.ts';
 
 /** What an expression needs from its surroundings. */
 export interface ExprScope extends DimScope {
@@ -13,6 +14,8 @@ export interface ExprScope extends DimScope {
   readonly local: (name: string) => string;
   /** The WGSL name of a buffer. */
   readonly buffer: (name: string) => string;
+  /** How the elements of a buffer stand in it. */
+  readonly storage: (name: string) => Storage;
 }
 
 /** Where statements go. */
@@ -256,6 +259,8 @@ function nodeText(e: Expr, args: readonly string[], scope: ExprScope): string {
       // A literal below zero would not compile, though it may stand where nothing is ever loaded.
       const bad = typeof e.index === 'number' && e.index < 0;
       const index = bad ? `i32(${ZERO_WORD}) - ${-(e.index as number)}` : dimText(e.index, scope);
+      const storage = scope.storage(e.buffer);
+      if (isPart(storage.type)) return partText(scope.buffer(e.buffer), storage, unwrapped(index));
       const text = `${scope.buffer(e.buffer)}[${unwrapped(index)}]`;
       return e.type === 'bool' ? `(${text} != 0u)` : text;
     }

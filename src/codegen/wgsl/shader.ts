@@ -2,8 +2,9 @@
 
 import type { Dim } from '../../core/dim.ts';
 import type { BufferParam } from '../../kernel/ir.ts';
-import { type Emitter, storageType, zeroText } from './emitter.ts';
+import { type Emitter, zeroText } from './emitter.ts';
 import { libraryText, ZERO_WORD } from './library.ts';
+import { wordType } from './parts.ts';
 import type { WgslBinding, WgslDispatch } from './program.ts';
 
 /** What tells one dispatch from another besides its statements. */
@@ -24,7 +25,7 @@ export function assemble(emitter: Emitter, shape: Shape): WgslDispatch {
   const text = [...library, ...emitter.lines].join('\n');
   const mode = (b: BufferParam) => (b.access === 'read' ? 'read' : 'read_write');
   const header = kernel.buffers.map((b, i) => {
-    const type = `array<${storageType(b.type)}>`;
+    const type = `array<${wordType(emitter.storage(b.name))}>`;
     return `@group(0) @binding(${i}) var<storage, ${mode(b)}> b${i}: ${type};`;
   });
   const words = `array<vec4<i32>, ${uniformWords / 4}>`;

@@ -16,7 +16,7 @@ import { expandMath } from '../../kernel/math.ts';
 import { exprsOf, walkExprs, walkStmts } from '../../kernel/rewrite.ts';
 import { Names } from '../../kernel/schedule/build.ts';
 import { type Contraction, contractionOf } from '../../kernel/schedule/contraction.ts';
-import { emitPoints } from './points.ts';
+import { emitPoints, emitWords } from './points.ts';
 import { type BlockShape, emitProduct, tilesOf, wholeProduct } from './products.ts';
 import type { WgslLimits, WgslProgram, WgslVariant } from './program.ts';
 import { emitSplitProduct } from './split-product.ts';
@@ -78,9 +78,11 @@ export function emitWgsl(portable: Kernel, limits: WgslLimits): WgslProgram {
     if (typeof applies === 'number') return { variants: [...variants, made] };
     variants.push({ ...made, applies });
   }
-  return {
-    variants: [...variants, { name: 'points', scratch: [], dispatches: [emitPoints(kernel)] }],
-  };
+  const words = emitWords(kernel);
+  const last = words
+    ? { name: 'words', scratch: [], dispatches: [words] }
+    : { name: 'points', scratch: [], dispatches: [emitPoints(kernel)] };
+  return { variants: [...variants, last] };
 }
 
 function fits({ dispatches }: Omit<WgslVariant, 'applies'>, limits: WgslLimits): boolean {
