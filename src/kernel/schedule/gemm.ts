@@ -77,8 +77,10 @@ export function emitProduct(product: Contraction, nest: TiledLoops, names: Names
     const { axis, role } = loops[k];
     packed = [forLoop(axis, ranges[k].start, ranges[k].end, 1, role, packed)];
   }
-  // Packing pays only if several blocks of rows use the panel.
-  const few = [product.row.end, product.col.end].filter((n) => typeof n !== 'number' || n < FEW);
+  // Packing pays only if several blocks of rows use the panel; rows of several axes are hardly ever few.
+  const { row, col, isJoined } = product;
+  const counts = isJoined ? [col.end] : [row.end, col.end];
+  const few = counts.filter((n) => typeof n !== 'number' || n < FEW);
   if (few.length === 0) return packed;
   const grid = planGrid(loops, product.point, names, { rows: false });
   const plain = emitGrid(loops, ranges, grid, names);
