@@ -2,13 +2,14 @@
 // combined at the end; the turns that are left over update the scalar accumulator.
 // Invariant: only a loop with `combine` is split, and the split depends on nothing but its range.
 
+import type { Dim } from '../../core/dim.ts';
 import { exprCost } from '../cost.ts';
 import { binary, constant, type Expr, extract, letRef, type ScalarType, varRef } from '../expr.ts';
 import type { Combine, ForStmt, Stmt } from '../ir.ts';
 import { mapExpr, mapStmtExprs, mapStmts, rebuild, walkExprs, walkStmts } from '../rewrite.ts';
 import { isFloatType, scalarInfo } from '../scalar.ts';
 import { blockOf, copyName } from './block.ts';
-import { bindDim, forLoop, type Names, nestOf, setStmt, wholeEnd } from './build.ts';
+import { bindDim, forLoop, type Names, nestOf, setStmt, unlessEmpty, wholeEnd } from './build.ts';
 import { COL } from './vary.ts';
 
 /** The value that changes nothing: what a partial accumulator starts from. */
@@ -93,18 +94,21 @@ export function splitReduction(loop: ForStmt, names: Names): Stmt[] | undefined 
   if (outer.some((l) => JSON.stringify(l.combine) !== JSON.stringify(combine))) return undefined;
   const accs = accumulatorsOf(nest.body, combine);
   if (!accs) return undefined;
-  const vectors = unroll(nest.body, accs.length);
+  const { axis, start, end } = inner;
+  const { width } = names;
+  const most = unroll(nest.body, accs.length);
+  // Accumulators that a short range would leave as they begin change nothing.
+  const vectors = wholeEnd(start, end, width * most) === start ? 1 : most;
   const col = inner.axis.id;
   // Several loops may update one accumulator in turn, so the partial ones have names of their own.
   const alias = new Map(accs.map((a) => [a.variable, names.fresh(a.variable)]));
   const outside = new Map([...alias.values()].map((name) => [name, COL]));
   const partial = renameVars(nest.body, alias);
-  const many = blockOf(partial, { rows: 1, col, vectors }, names, outside);
   const one = blockOf(partial, { rows: 1, col, vectors: 1 }, names, outside);
+  const many = vectors > 1 ? blockOf(partial, { rows: 1, col, vectors }, names, outside) : one;
   if (!many || !one) return undefined;
   if (one.cost.contiguous === 0 || one.cost.gathers > 0) return undefined;
 
-  const { width } = names;
   const out: Stmt[] = [];
   const part = (a: Accumulator, u: number): string => copyName(alias.get(a.variable)!, COL, 0, u);
   for (const a of accs) {
@@ -114,13 +118,15 @@ export function splitReduction(loop: ForStmt, names: Names): Stmt[] | undefined 
     }
   }
   const body: Stmt[] = [];
-  const { axis, start, end } = inner;
   const wide =
     vectors > 1 ? bindDim(body, names, 'e', wholeEnd(start, end, width * vectors)) : start;
   const whole = bindDim(body, names, 'e', wholeEnd(start, end, width));
-  if (vectors > 1) body.push(forLoop(axis, start, wide, width * vectors, 'serial', many.stmts));
-  body.push(forLoop(axis, wide, whole, width, 'serial', one.stmts));
-  body.push(forLoop(axis, whole, end, 1, 'serial', nest.body));
+  const turns = (from: Dim, to: Dim, step: number, stmts: readonly Stmt[]): void => {
+    body.push(...unlessEmpty(forLoop(axis, from, to, step, 'serial', stmts)));
+  };
+  if (vectors > 1) turns(start, wide, width * vectors, many.stmts);
+  turns(wide, whole, width, one.stmts);
+  turns(whole, end, 1, nest.body);
   out.push(...rewrap(outer, body));
   for (const a of accs) {
     const ref = (u: number): Expr => varRef(part(a, u), a.type, width);
