@@ -36,7 +36,8 @@ import {
   varRef,
 } from '../expr.ts';
 import type { ForStmt, Stmt } from '../ir.ts';
-import { ifStmt, substituteSyms } from '../rewrite.ts';
+import { ifStmt, mapExpr, mapStmtExprs, rebuild, substituteSyms } from '../rewrite.ts';
+import { isFloatType } from '../scalar.ts';
 import { blockOf, copyName } from './block.ts';
 import { bindDim, forLoop, letStmt, type Names, setStmt, storeStmt, wholeEnd } from './build.ts';
 import type { Contraction } from './contraction.ts';
@@ -124,8 +125,8 @@ class Product {
   private waits = false;
   private readonly rowOffsets: Offsets;
   private readonly sumOffsets: Offsets;
-  /** What is done with the sums of a block; undefined where vectors don't fit. */
-  private readonly finish: readonly Stmt[] | undefined;
+  /** What is done with the sums of a block: nothing in registers where vectors don't fit. */
+  private block: { readonly finish: readonly Stmt[] | undefined } | undefined;
 
   constructor(p: Contraction, rows: Range, cols: Range, names: Names) {
     this.p = p;
@@ -143,10 +144,18 @@ class Product {
     const [r, c, k] = [p.row.axis, p.col.axis, p.sum.axis];
     this.rowOffsets = new Offsets(r, [c, k, ...p.outer.map((l) => l.axis)], MAX_ROWS, names);
     this.sumOffsets = new Offsets(k, [r, c], STRETCH, names);
-    const shape = { row: r.id, rows: BLOCK_ROWS, col: c.id, vectors: VECTORS };
-    const sums = new Map([[this.sum, ROW | COL]]);
-    const block = blockOf(this.finished(varRef(this.sum, this.type)), shape, names, sums);
-    this.finish = block && block.cost.contiguous > block.cost.gathers ? block.stmts : undefined;
+  }
+
+  private get finish(): readonly Stmt[] | undefined {
+    if (!this.block) {
+      const { row, col } = this.p;
+      const shape = { row: row.axis.id, rows: BLOCK_ROWS, col: col.axis.id, vectors: VECTORS };
+      const sums = new Map([[this.sum, ROW | COL]]);
+      const made = blockOf(this.finished(varRef(this.sum, this.type)), shape, this.names, sums);
+      const fits = made && made.cost.contiguous > made.cost.gathers;
+      this.block = { finish: fits ? made.stmts : undefined };
+    }
+    return this.block.finish;
   }
 
   stmts(): Stmt[] {
@@ -246,13 +255,21 @@ class Product {
     return sumDims([panel, mulDim(depth, HELD_ROWS), modDim(addDim(row, r), HELD_ROWS)]);
   }
 
+  /** The columns of every strip, where that is known. Tiles start at multiples of a panel's width. */
+  private width(): number | undefined {
+    const { end } = this.p.col;
+    if (isMultiple(end, this.panelWidth)) return this.panelWidth;
+    return typeof end === 'number' && end < this.panelWidth ? end : undefined;
+  }
+
+  private raggedWidth(): Dim {
+    return minDim(this.panelWidth, subDim(this.cols.end, symDim(this.p.col.axis)));
+  }
+
   private strips(s: Stretch): Stmt {
     const { p, names, cols } = this;
     const body: Stmt[] = [];
-    // Tiles start at multiples of a panel's width.
-    const ragged = minDim(this.panelWidth, subDim(cols.end, symDim(p.col.axis)));
-    const isEven = isMultiple(p.col.end, this.panelWidth);
-    const width = isEven ? this.panelWidth : bindDim(body, names, 'w', ragged);
+    const width = this.width() ?? bindDim(body, names, 'w', this.raggedWidth());
     const isWhole = this.named(body, 'whole', isZero(subDim(this.panelWidth, width)));
     body.push(...this.pack(s, width, isWhole));
     const inRegisters = this.named(body, 'finish', both(s.isLast, isWhole));
@@ -287,6 +304,7 @@ class Product {
         forLoop(lane, 0, width, 1, 'serial', one),
         forLoop(lane, width, this.panelWidth, 1, 'serial', [zero]),
       ]);
+    if (isFalse(isWhole)) return ragged();
     const block = blockOf(one, { rows: 1, col: lane.id, vectors: VECTORS }, names);
     if (!block) return ragged();
     const whole = over(substituteSyms(block.stmts, (x) => (x.id === lane.id ? 0 : undefined)));
@@ -327,9 +345,9 @@ class Product {
       });
     });
     out.push(forLoop(this.depth, 0, s.length, 1, 'serial', turn));
-    const { finish } = this;
-    if (rows < BLOCK_ROWS || !finish) out.push(...wait());
-    else out.push(...when(strip.inRegisters, () => finish, wait));
+    const finish = rows < BLOCK_ROWS || isFalse(strip.inRegisters) ? undefined : this.finish;
+    if (finish) out.push(...when(strip.inRegisters, () => finish, wait));
+    else out.push(...wait());
     return out;
   }
 
@@ -347,7 +365,8 @@ class Product {
     const { p, names, rows } = this;
     const { axis } = p.col;
     const out: Stmt[] = [];
-    const allDone = this.finish !== undefined && isTrue(isWhole);
+    const some = !isFalse(isWhole) && this.finish !== undefined;
+    const allDone = some && isTrue(isWhole);
     if (allDone && isMultiple(p.row.end, BLOCK_ROWS)) return out;
     const column = makeSym(names.fresh('j'));
     const inside = subDim(symDim(column), symDim(axis));
@@ -370,18 +389,27 @@ class Product {
     );
     const whole = dimValue(wholeEnd(rows.start, rows.end, BLOCK_ROWS));
     const top = dimValue(rows.start);
-    const from = allDone ? whole : this.finish ? select(isWhole, whole, top) : top;
+    const from = allDone ? whole : some ? select(isWhole, whole, top) : top;
     const name = names.fresh('from');
     out.push(letStmt(name, from));
     out.push(forLoop(p.row.axis, symDim(makeSym(name)), rows.end, 1, p.row.role, across));
     return out;
   }
 
-  /** What the kernel does with a sum. */
+  /** What the kernel does with a sum, without names for what has one. */
   private finished(sum: Expr): Stmt[] {
     const { init, epilogue } = this.p;
-    const isZeroInit = init.init.op === 'const' && init.init.value === 0;
-    return [{ ...init, init: isZeroInit ? sum : add(init.init, sum) }, ...epilogue];
+    const out: Stmt[] = [];
+    const known = new Map<Expr, Expr>();
+    if (isFalse(init.init)) known.set(varRef(init.name, init.type), sum);
+    else out.push({ ...init, init: add(init.init, sum) });
+    for (const s of epilogue) {
+      const next = mapStmtExprs(s, (e) => mapExpr(e, rebuild, known));
+      if (next.kind === 'let' && isName(next.value)) {
+        known.set(letRef(next.name, next.value.type), next.value);
+      } else out.push(next);
+    }
+    return out;
   }
 
   /** A factor at the depth of the panel. */
@@ -410,10 +438,15 @@ const isMultiple = (d: Dim, of: number): boolean => typeof d === 'number' && d %
 
 const isTrue = (e: Expr): boolean => e.op === 'const' && e.value !== 0;
 
+const isFalse = (e: Expr): boolean => e.op === 'const' && e.value === 0;
+
+/** Whether an expression is but a name; one of an integer may be used in sizes, too. */
+const isName = ({ op, type }: Expr): boolean => (op === 'let' || op === 'var') && isFloatType(type);
+
 /** Whether both hold. */
 function both(a: Expr, b: Expr): Expr {
-  if (isTrue(a)) return b;
-  return isTrue(b) ? a : binary('and', a, b);
+  if (isTrue(a) || isFalse(b)) return b;
+  return isTrue(b) || isFalse(a) ? a : binary('and', a, b);
 }
 
 const none = (): Stmt[] => [];
