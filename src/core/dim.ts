@@ -174,23 +174,31 @@ function mergeTerms(a: readonly Term[], b: readonly Term[]): Dim {
 
 /** Rewrites `c*K*floordiv(x, K) + c*mod(x, K)` to `c*x`: an index split and joined again. */
 function joinDivMod(byKey: Map<string, Term>): void {
-  for (const t of [...byKey.values()]) {
-    const at = t.atoms.findIndex((a) => a.kind === 'fn' && a.fn === 'mod');
-    if (at < 0 || byKey.get(t.key)?.coef !== t.coef || t.coef === 0) continue;
-    const [x, k] = (t.atoms[at] as FnAtom).args;
-    const others = fromAtoms(
-      t.coef,
-      t.atoms.filter((_, i) => i !== at),
-    );
-    const partner = termsOf(mulDim(mulDim(others, k), makeFn('floordiv', [x, k])));
-    if (partner.length !== 1 || byKey.get(partner[0].key)?.coef !== partner[0].coef) continue;
-    byKey.delete(t.key);
-    byKey.delete(partner[0].key);
-    for (const s of termsOf(mulDim(others, x))) {
+  // What one pair becomes may be half of another: an index split in several.
+  for (let t = joinable(byKey); t; t = joinable(byKey)) {
+    byKey.delete(t.mod.key);
+    byKey.delete(t.div.key);
+    for (const s of termsOf(t.joined)) {
       const old = byKey.get(s.key);
       byKey.set(s.key, old ? withCoef(old, old.coef + s.coef) : s);
     }
   }
+}
+
+/** Two terms that are one. */
+function joinable(byKey: Map<string, Term>): { mod: Term; div: Term; joined: Dim } | undefined {
+  for (const t of byKey.values()) {
+    if (t.coef === 0) continue;
+    const at = t.atoms.findIndex((a) => a.kind === 'fn' && a.fn === 'mod');
+    if (at < 0) continue;
+    const [x, k] = (t.atoms[at] as FnAtom).args;
+    const rest = t.atoms.filter((_, i) => i !== at);
+    const others = fromAtoms(t.coef, rest);
+    const partner = termsOf(mulDim(mulDim(others, k), floorDiv(x, k)));
+    const div = partner.length === 1 ? byKey.get(partner[0].key) : undefined;
+    if (div && div.coef === partner[0].coef) return { mod: t, div, joined: mulDim(others, x) };
+  }
+  return undefined;
 }
 
 function fromAtoms(coef: number, atoms: readonly Atom[]): Dim {
@@ -532,11 +540,10 @@ const namesCache = new WeakMap<DimExpr, ReadonlySet<string>>();
 /** The ids of the symbols of a dim. */
 export function symNames(d: Dim): ReadonlySet<string> {
   if (typeof d === 'number') return NO_NAMES;
-  let names = namesCache.get(d);
-  if (!names) {
-    names = new Set(symsOf(d).keys());
-    namesCache.set(d, names);
-  }
+  const known = namesCache.get(d);
+  if (known) return known;
+  const names = new Set(symsOf(d).keys());
+  namesCache.set(d, names);
   return names;
 }
 
@@ -590,9 +597,4 @@ function findAffine(d: DimExpr, id: string): Affine | undefined {
     coef.push(left);
   }
   return { coef: fromTerms(coef), rest: fromSorted(rest) };
-}
-
-/** An upper bound free of symbols that have a bound of their own (assumes monotone growth). */
-export function boundOf(d: Dim): Dim {
-  return substituteDim(d, (s) => (s.bound === undefined ? undefined : boundOf(s.bound)));
 }

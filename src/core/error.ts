@@ -3,12 +3,17 @@
 //   <op> "<scope/name>": <what is wrong>, got <types>. <how to fix it>.
 // Layers below `graph` throw with the facts they know; the builder adds the op and node name.
 
+/** Where in the user's program something was made: `file:line:column`, innermost call first. */
+export interface Site {
+  readonly frames: readonly string[];
+}
+
 /** Where a node was created and which op it is; attached to errors that concern a node. */
 export interface ErrorContext {
   readonly op?: string;
   readonly node?: string;
-  /** The creation site of the node: one `file:line:column` per entry, innermost first. */
-  readonly site?: readonly string[];
+  /** The creation site of the node. */
+  readonly site?: Site;
   readonly cause?: unknown;
 }
 
@@ -18,6 +23,7 @@ export class TensorloomError extends Error {
   readonly code: string;
   readonly op: string | undefined;
   readonly node: string | undefined;
+  /** The creation site of the node: one `file:line:column` per entry, innermost first. */
   readonly site: readonly string[] | undefined;
 
   constructor(code: string, message: string, context: ErrorContext = {}) {
@@ -26,7 +32,7 @@ export class TensorloomError extends Error {
     this.code = code;
     this.op = context.op;
     this.node = context.node;
-    this.site = context.site;
+    this.site = context.site?.frames;
   }
 }
 

@@ -4,6 +4,7 @@
 
 import type { Dim } from '../core/dim.ts';
 import type { TypedArray } from '../core/dtype.ts';
+import type { Site } from '../core/error.ts';
 import type { TensorType } from '../core/type.ts';
 
 /** One output of one node. */
@@ -55,8 +56,8 @@ export interface Node {
   /** Per output the symbolic contents of a small integer tensor that holds sizes, where known. */
   readonly values: readonly (readonly Dim[] | null)[];
   readonly constraints: readonly Constraint[];
-  /** Creation site, innermost call first, for errors. */
-  readonly site?: readonly string[];
+  /** Creation site, for errors. */
+  readonly site?: Site;
 }
 
 /**

@@ -7,6 +7,7 @@ import {
   DTypeError,
   GraphError,
   ShapeError,
+  type Site,
   type TensorloomError,
   ValueError,
 } from '../core/error.ts';
@@ -397,7 +398,8 @@ export class Graph {
     this.lastRun = this.version;
     if (this.growth === 5) {
       const last = this.list[this.list.length - 1];
-      const where = last.site?.[0] ? ` at ${last.site[0]}` : '';
+      const [at] = last.site?.frames ?? [];
+      const where = at === undefined ? '' : ` at ${at}`;
       console.warn(
         `tensorloom: the graph has grown before each of the last 5 runs (the newest operation is ` +
           `"${last.name}"${where}). Build the graph once, before the loop; graph.finalize() makes ` +
@@ -413,7 +415,7 @@ export function describeError(
   op: string,
   node: string,
   inputs: readonly Known[],
-  site: readonly string[],
+  site: Site | undefined,
 ): unknown {
   if (!(e instanceof ShapeError || e instanceof DTypeError || e instanceof ValueError)) return e;
   if (e.op !== undefined) return e;
@@ -425,7 +427,11 @@ export function describeError(
   const Kind = e.constructor as new (
     ...args: ConstructorParameters<typeof TensorloomError>
   ) => Error;
-  return new Kind(e.code, `${op} "${node}": ${what}${got}.${fix}`, { op, node, site });
+  return new Kind(e.code, `${op} "${node}": ${what}${got}.${fix}`, {
+    op,
+    node,
+    ...(site ? { site } : {}),
+  });
 }
 
 /** The graph that new operations go into. */

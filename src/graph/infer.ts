@@ -2,7 +2,8 @@
 // of all nodes of a function when the types of its parameters change. A size that only the run can
 // tell is a symbol named after its node, so that inferring twice gives the same symbol.
 
-import { bcastDim, boundOf, type Dim, dimEquals, dimOf, subDim } from '../core/dim.ts';
+import { bcastDim, type Dim, dimEquals, dimOf, subDim } from '../core/dim.ts';
+import { boundOf } from '../core/dim-bound.ts';
 import { dimToString } from '../core/dim-text.ts';
 import { ShapeError } from '../core/error.ts';
 import { type TensorType, tensorType, typeEquals } from '../core/type.ts';

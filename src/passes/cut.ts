@@ -166,7 +166,7 @@ class Cut {
     try {
       return reinferNode({ ...moved, attrs: bodiesFor(moved, known) }, known);
     } catch (e) {
-      throw describeError(e, opRecord(node.op).nodeName, node.name, known, node.site ?? []);
+      throw describeError(e, opRecord(node.op).nodeName, node.name, known, node.site);
     }
   }
 }

@@ -2,7 +2,8 @@
 // bodies and branches are planned in place, and sizes known only in mid-run are bound where they
 // become known. The function must have gone through the passes: known ranks, no composites.
 
-import { asSym, boundOf, collectSyms, type Dim, makeSym, prodDims, type Sym } from '../core/dim.ts';
+import { asSym, collectSyms, type Dim, makeSym, prodDims, type Sym } from '../core/dim.ts';
+import { boundOf } from '../core/dim-bound.ts';
 import type { DType, TypedArray } from '../core/dtype.ts';
 import { invariant } from '../core/error.ts';
 import type { Func, Node } from '../graph/func.ts';

@@ -11,6 +11,7 @@ import {
   mulDim,
   prodDims,
   type Sym,
+  subDim,
   substituteDim,
   symDim,
   symsOf,
@@ -494,6 +495,8 @@ class Lowering {
     }
     const at = linearIndex(index, this.shape(ref));
     if (typeof at === 'number') return dimValue(this.rename(values[at] ?? 0));
+    const step = stepOf(values);
+    if (step !== undefined) return dimValue(addDim(this.rename(values[0]), mulDim(at, step)));
     let out: Expr = dimValue(this.rename(values[values.length - 1] ?? 0));
     for (let i = values.length - 2; i >= 0; i--) {
       const here = compare('eq', dimValue(at), dimValue(i));
@@ -501,4 +504,13 @@ class Lowering {
     }
     return out;
   }
+}
+
+/** The number by which each size exceeds the one before it, as in a range. */
+function stepOf(values: readonly Dim[]): number | undefined {
+  if (values.length < 2) return undefined;
+  const step = subDim(values[1], values[0]);
+  if (typeof step !== 'number') return undefined;
+  const even = values.every((d, i) => i === 0 || subDim(d, values[i - 1]) === step);
+  return even ? step : undefined;
 }

@@ -3,6 +3,7 @@
 
 import type { Dim, Sym } from '../core/dim.ts';
 import type { DType, TypedArray } from '../core/dtype.ts';
+import type { Site } from '../core/error.ts';
 import type { TensorType } from '../core/type.ts';
 import type { Constraint, Func } from '../graph/func.ts';
 import type { Kernel } from '../kernel/ir.ts';
@@ -141,7 +142,7 @@ export interface PlanCheck {
   readonly node: string;
   readonly op: string;
   readonly message: string;
-  readonly site?: readonly string[];
+  readonly site?: Site;
 }
 
 /** A symbol with a value before the run starts: a size of a feed, or an element of a fed shape. */
@@ -157,7 +158,7 @@ export interface StartSym {
 export interface PlanConstraint extends Constraint {
   readonly op: string;
   readonly node: string;
-  readonly site?: readonly string[];
+  readonly site?: Site;
 }
 
 /** Symbol that every run binds to its number within the session. */

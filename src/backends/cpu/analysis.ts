@@ -5,6 +5,7 @@ import { walkSteps } from '../../codegen/wasm/block.ts';
 import { canFail, firstWrite } from '../../codegen/wasm/entry.ts';
 import type { Dim } from '../../core/dim.ts';
 import { evalDim } from '../../core/dim-value.ts';
+import type { Site } from '../../core/error.ts';
 import type { Func, Node } from '../../graph/func.ts';
 import type { HostStep, KernelStep, Plan, Segment, Step } from '../../plan/types.ts';
 
@@ -104,13 +105,19 @@ export interface BarePlan extends Omit<Plan, 'segments'> {
 export function barePlan(plan: Plan): BarePlan {
   const nodes = plan.writes.flatMap((name) => {
     const node = variableNode(plan.func, name);
-    return node ? [{ ...node, attrs: { variable: name }, values: [] }] : [];
+    return node ? [withSite({ ...node, attrs: { variable: name }, values: [] })] : [];
   });
   const func = { ...plan.func, params: [], nodes, results: [], effects: [] };
   const segments = plan.segments.map((s) =>
     s.kind === 'host' ? { ...s, step: { ...s.step, fn: null } } : s,
   );
-  return { ...plan, func, segments };
+  const [checks, constraints] = [plan.checks.map(withSite), plan.constraints.map(withSite)];
+  return { ...plan, func, segments, checks, constraints };
+}
+
+/** The same with the frames of its creation site as plain data. */
+function withSite<T extends { readonly site?: Site }>(what: T): T {
+  return what.site ? { ...what, site: { frames: what.site.frames } } : what;
 }
 
 function isFunc(value: unknown): value is Func {

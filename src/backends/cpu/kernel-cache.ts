@@ -88,11 +88,10 @@ function callsOf(
   func: FunctionBuilder,
   fail: number,
 ): ReadonlyMap<number, Helper> | undefined {
+  if (func.usesGlobals) return undefined;
   const calls = new Map<number, Helper>();
-  for (const { op, immediates } of func.instructions) {
-    if (op.immediates === 'global') return undefined;
-    if (op.immediates !== 'func') continue;
-    const index = Number(immediates[0]);
+  for (const index of func.callees) {
+    if (calls.has(index)) continue;
     const fn = dimEmitter(module).helperAt(index);
     const name = mathFunctions(module).nameAt(index);
     if (index === fail) calls.set(index, { kind: 'fail' });

@@ -134,7 +134,7 @@ export function errorOf(record: ErrorRecord, cause?: unknown): Error {
   return new make(code, message, {
     ...(op === undefined ? {} : { op }),
     ...(node === undefined ? {} : { node }),
-    ...(site === undefined ? {} : { site }),
+    ...(site === undefined ? {} : { site: { frames: site } }),
     ...(why === undefined ? {} : { cause: why }),
   });
 }

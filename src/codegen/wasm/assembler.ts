@@ -1,10 +1,11 @@
-// The WebAssembly assembler: builds a module instruction by instruction and writes it as bytes or
-// as text. Invariant: an instruction is checked and its immediates are brought to normal form when
-// it is appended, so what a builder holds can always be encoded once its blocks are closed.
+// The WebAssembly assembler: builds a module instruction by instruction and gives it as bytes or as
+// text. Invariant: an instruction is checked and encoded when it is appended, so what a builder holds
+// is valid code once its blocks are closed; the text is decoded from the bytes, when it is asked for.
 
 import { InternalError } from '../../core/error.ts';
 import { ByteWriter } from './bytes.ts';
-import type { Opcode, ValType } from './opcodes.ts';
+import { decode } from './decode.ts';
+import type { ImmediateKind, Opcode, ValType } from './opcodes.ts';
 import { EMPTY_BLOCK, OPCODES, VALTYPE_CODE } from './opcodes.ts';
 import type { FunctionImport, GlobalEntry, Instruction, MemoryImport } from './wat.ts';
 import { functionWat, moduleWat } from './wat.ts';
@@ -26,9 +27,18 @@ interface Scope {
   readonly hasMemory: () => boolean;
 }
 
+/** Where a body calls a function: the bytes of its index. */
+interface Call {
+  readonly func: number;
+  readonly at: number;
+  readonly end: number;
+}
+
 const BLOCK_CODES = new Set([EMPTY_BLOCK, ...Object.values(VALTYPE_CODE)]);
 const U32_MAX = 2 ** 32 - 1;
-const NO_IMMEDIATES: readonly number[] = Object.freeze([]);
+/** Bytes an access may be aligned to; the encoding has the position. */
+const ALIGNMENTS = [1, 2, 4, 8, 16];
+const TAKES_SEVERAL: ReadonlySet<ImmediateKind> = new Set(['mem', 'memlane', 'brtable']);
 
 /** One function of a module, appended to instruction by instruction; {@link ModuleBuilder.func} makes it. */
 export class FunctionBuilder {
@@ -41,8 +51,11 @@ export class FunctionBuilder {
   readonly exported: boolean;
   readonly #scope: Scope;
   readonly #locals: ValType[] = [];
-  readonly #localNames = new Map<number, string>();
-  readonly #instructions: Instruction[] = [];
+  readonly #localNames: (string | undefined)[];
+  /** The instructions so far. */
+  readonly #code = new ByteWriter(256);
+  readonly #calls: Call[] = [];
+  #usesGlobals = false;
   /** The instructions that opened the blocks now open; `else` takes the place of its `if`. */
   readonly #open: string[] = [];
 
@@ -60,9 +73,7 @@ export class FunctionBuilder {
     this.results = [...results];
     this.exported = options.export ?? false;
     this.#scope = scope;
-    options.paramNames?.slice(0, params.length).forEach((paramName, i) => {
-      this.#localNames.set(i, paramName);
-    });
+    this.#localNames = options.paramNames?.slice(0, params.length) ?? [];
   }
 
   /** The types of the locals after the parameters. */
@@ -71,13 +82,23 @@ export class FunctionBuilder {
   }
 
   /** The names given to parameters and locals, by local index. */
-  get localNames(): ReadonlyMap<number, string> {
+  get localNames(): readonly (string | undefined)[] {
     return this.#localNames;
   }
 
-  /** The instructions so far, without the `end` of the function. */
+  /** The instructions so far, without the `end` of the function, decoded anew at each call. */
   get instructions(): readonly Instruction[] {
-    return this.#instructions;
+    return decode(this.#code.view());
+  }
+
+  /** The indices of the functions it calls, one for each call. */
+  get callees(): readonly number[] {
+    return this.#calls.map(({ func }) => func);
+  }
+
+  /** Whether it reads or writes a global. */
+  get usesGlobals(): boolean {
+    return this.#usesGlobals;
   }
 
   /** How many blocks are open; `br` to this depth leaves the function. */
@@ -97,24 +118,95 @@ export class FunctionBuilder {
   local(type: ValType, name?: string): number {
     const index = this.params.length + this.#locals.length;
     this.#locals.push(type);
-    if (name !== undefined) this.#localNames.set(index, name);
+    if (name !== undefined) this.#localNames[index] = name;
     return index;
   }
 
   /** Appends an instruction by its text-format name; {@link Immediate} says what follows it. */
-  op(name: string, ...imm: Immediate[]): this {
+  op(name: string, first?: Immediate, second?: Immediate, third?: Immediate): this {
     const op = OPCODES.get(name);
     if (op === undefined) this.#fail(`unknown instruction "${name}"`);
-    const immediates = this.#usual(op, imm) ?? this.#normalize(op, imm);
-    if (op.immediates === 'block') {
-      this.#open.push(name);
-    } else if (name === 'else') {
-      if (this.#open.at(-1) !== 'if') this.#fail('else without an open if');
-      this.#open[this.#open.length - 1] = 'else';
-    } else if (name === 'end') {
-      if (this.#open.pop() === undefined) this.#fail('end without an open block');
+    const code = this.#code;
+    if (op.bytes.length === 1) code.byte(op.bytes[0]);
+    else code.bytes(op.bytes);
+    if (second !== undefined && !TAKES_SEVERAL.has(op.immediates)) {
+      this.#miscounted(op, third === undefined ? 2 : 3);
     }
-    this.#instructions.push({ op, immediates });
+    switch (op.immediates) {
+      case 'none':
+        if (first !== undefined) this.#miscounted(op, 1);
+        if (name === 'end') {
+          if (this.#open.pop() === undefined) this.#fail('end without an open block');
+        } else if (name === 'else') {
+          if (this.#open.at(-1) !== 'if') this.#fail('else without an open if');
+          this.#open[this.#open.length - 1] = 'else';
+        }
+        break;
+      case 'memory':
+        if (first !== undefined) this.#miscounted(op, 1);
+        this.#needMemory(op);
+        code.byte(0);
+        break;
+      case 'local':
+        code.u32(this.#index(op, first, this.params.length + this.#locals.length));
+        break;
+      case 'global':
+        this.#usesGlobals = true;
+        code.u32(this.#index(op, first, this.#scope.globalCount()));
+        break;
+      case 'func': {
+        const func = this.#index(op, first, this.#scope.functionCount());
+        const at = code.length;
+        code.u32(func);
+        this.#calls.push({ func, at, end: code.length });
+        break;
+      }
+      case 'label':
+        code.u32(this.#index(op, first, this.#open.length + 1));
+        break;
+      case 'brtable': {
+        if (!Array.isArray(first)) this.#fail('br_table takes an array of labels first');
+        code.u32(first.length);
+        for (const depth of [...first, second]) {
+          code.u32(this.#index(op, depth, this.#open.length + 1));
+        }
+        break;
+      }
+      case 'block': {
+        const type = first ?? EMPTY_BLOCK;
+        if (typeof type !== 'number' || !BLOCK_CODES.has(type)) {
+          this.#fail(`${op.name}: ${type} is not a block type`);
+        }
+        this.#open.push(name);
+        code.byte(type);
+        break;
+      }
+      case 'mem':
+        this.#access(op, first, second);
+        break;
+      case 'memlane':
+        this.#access(op, first, third);
+        code.byte(this.#index(op, second, op.lanes));
+        break;
+      case 'lane':
+        code.byte(this.#index(op, first, op.lanes));
+        break;
+      case 'shuffle':
+        this.#sixteen(op, first, op.lanes);
+        break;
+      case 'v128':
+        this.#sixteen(op, first, 256);
+        break;
+      case 'i32':
+        if (typeof first === 'number' && first === (first | 0)) {
+          code.signed32(first);
+          break;
+        }
+        writeConstant(code, 'i32', this.#constant(op, first));
+        break;
+      default:
+        writeConstant(code, op.immediates, this.#constant(op, first));
+    }
     return this;
   }
 
@@ -148,145 +240,93 @@ export class FunctionBuilder {
    * module; `funcs` gives the indices here of the functions it calls.
    */
   copyBody(from: FunctionBuilder, funcs: ReadonlyMap<number, number>): void {
+    const code = this.#code;
     this.#locals.push(...from.#locals);
-    for (const [index, name] of from.#localNames) this.#localNames.set(index, name);
-    for (const instruction of from.#instructions) {
-      const { op, immediates } = instruction;
-      if (op.immediates !== 'func') {
-        this.#instructions.push(instruction);
-        continue;
-      }
-      const index = funcs.get(Number(immediates[0]));
-      if (index === undefined) this.#fail(`the copied body calls function ${immediates[0]}`);
-      this.#instructions.push({ op, immediates: [index] });
+    from.#localNames.forEach((name, i) => {
+      this.#localNames[i] = name;
+    });
+    let copied = 0;
+    for (const { func, at, end } of from.#calls) {
+      const index = funcs.get(func);
+      if (index === undefined) this.#fail(`the copied body calls function ${func}`);
+      code.bytes(from.#code.view(copied, at));
+      const start = code.length;
+      code.u32(index);
+      this.#calls.push({ func: index, at: start, end: code.length });
+      copied = end;
     }
+    code.bytes(from.#code.view(copied));
+    this.#usesGlobals ||= from.#usesGlobals;
   }
 
-  /** Throws unless every block is closed. */
-  checkComplete(): void {
+  /** Writes locals and instructions. Throws unless every block is closed. */
+  write(out: ByteWriter): void {
     if (this.#open.length > 0) {
       this.#fail(`${this.#open.length} open block(s) at the end: ${this.#open.join(', ')}`);
     }
+    const groups: { type: ValType; count: number }[] = [];
+    for (const type of this.#locals) {
+      const last = groups.at(-1);
+      if (last?.type === type) last.count++;
+      else groups.push({ type, count: 1 });
+    }
+    out.u32(groups.length);
+    for (const { type, count } of groups) out.u32(count).byte(VALTYPE_CODE[type]);
+    out.bytes(this.#code.view()).byte(0x0b);
   }
 
   #fail(problem: string): never {
     throw new InternalError(`wasm function "${this.name}": ${problem}`);
   }
 
-  /** The most frequent immediates, checked at once; undefined where more is to be looked at. */
-  #usual(op: Opcode, imm: readonly Immediate[]): readonly number[] | undefined {
-    if (op.immediates === 'none') return imm.length === 0 ? NO_IMMEDIATES : undefined;
-    const first = imm[0];
-    if (imm.length !== 1 || typeof first !== 'number' || !Number.isInteger(first)) return undefined;
-    if (op.immediates === 'i32') return first === (first | 0) ? [first] : undefined;
-    if (first < 0) return undefined;
-    switch (op.immediates) {
-      case 'local':
-        return first < this.params.length + this.#locals.length ? [first] : undefined;
-      case 'mem':
-        return first <= U32_MAX && this.#scope.hasMemory() ? [first, op.align] : undefined;
-      case 'func':
-        return first < this.#scope.functionCount() ? [first] : undefined;
-      case 'label':
-        return first <= this.#open.length ? [first] : undefined;
-      case 'lane':
-        return first < op.lanes ? [first] : undefined;
-      default:
-        return undefined;
-    }
+  #miscounted(op: Opcode, got: number): never {
+    const wanted = { none: '0', memory: '0', block: '0 to 1', mem: '1 to 2', memlane: '2 to 3' };
+    const count = wanted[op.immediates as keyof typeof wanted] ?? '1';
+    return this.#fail(`${op.name} takes ${count} immediate(s), got ${got}`);
   }
 
-  /** Checks the immediates of an instruction and returns them as {@link Instruction} has them. */
-  #normalize(op: Opcode, imm: readonly Immediate[]): (number | bigint)[] {
-    const count = (min: number, max = min) => {
-      if (imm.length >= min && imm.length <= max) return;
-      const wanted = min === max ? `${min}` : `${min} to ${max}`;
-      this.#fail(`${op.name} takes ${wanted} immediate(s), got ${imm.length}`);
-    };
-    const index = (value: Immediate | undefined, limit: number) => {
-      if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value < limit) {
-        return value;
-      }
-      return this.#fail(`${op.name}: immediate ${value} is not an integer from 0 to ${limit - 1}`);
-    };
-    const bytes = (limit: number) => {
-      count(1);
-      const list = imm[0];
-      if (!Array.isArray(list) || list.length !== 16) {
-        return this.#fail(`${op.name} takes an array of 16 bytes`);
-      }
-      return list.map((byte) => index(byte, limit));
-    };
-    const align = (value: Immediate = op.align) => {
-      const valid = op.atomic ? [op.align] : [1, 2, 4, 8, 16].filter((a) => a <= op.align);
-      if (valid.some((a) => a === value)) return Number(value);
-      return this.#fail(`${op.name}: alignment ${value} is not one of ${valid.join(', ')}`);
-    };
-    if (op.align > 0 || op.immediates === 'memory') {
-      if (!this.#scope.hasMemory()) this.#fail(`${op.name} needs an imported memory`);
+  #index(op: Opcode, value: Immediate | undefined, limit: number): number {
+    if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value < limit) {
+      return value;
     }
+    if (value === undefined) this.#miscounted(op, 0);
+    return this.#fail(`${op.name}: immediate ${value} is not an integer from 0 to ${limit - 1}`);
+  }
 
-    switch (op.immediates) {
-      case 'none':
-      case 'memory':
-        count(0);
-        return [];
-      case 'local':
-        count(1);
-        return [index(imm[0], this.params.length + this.#locals.length)];
-      case 'global':
-        count(1);
-        return [index(imm[0], this.#scope.globalCount())];
-      case 'func':
-        count(1);
-        return [index(imm[0], this.#scope.functionCount())];
-      case 'label':
-        count(1);
-        return [index(imm[0], this.#open.length + 1)];
-      case 'brtable': {
-        count(2);
-        const labels = imm[0];
-        if (!Array.isArray(labels)) return this.#fail('br_table takes an array of labels first');
-        return [...labels, imm[1]].map((depth) => index(depth, this.#open.length + 1));
-      }
-      case 'block': {
-        count(0, 1);
-        const code = imm[0] ?? EMPTY_BLOCK;
-        if (typeof code !== 'number' || !BLOCK_CODES.has(code)) {
-          return this.#fail(`${op.name}: ${code} is not a block type`);
-        }
-        return [code];
-      }
-      case 'mem':
-        count(1, 2);
-        return [index(imm[0], U32_MAX + 1), align(imm[1])];
-      case 'memlane':
-        count(2, 3);
-        return [index(imm[0], U32_MAX + 1), align(imm[2]), index(imm[1], op.lanes)];
-      case 'lane':
-        count(1);
-        return [index(imm[0], op.lanes)];
-      case 'shuffle':
-        return bytes(op.lanes);
-      case 'v128':
-        return bytes(256);
-      case 'i32':
-      case 'i64':
-      case 'f32':
-      case 'f64': {
-        count(1);
-        const value = constantOf(op.immediates, imm[0]);
-        return [value ?? this.#fail(`${op.name}: ${imm[0]} is out of range`)];
-      }
+  #needMemory(op: Opcode): void {
+    if (!this.#scope.hasMemory()) this.#fail(`${op.name} needs an imported memory`);
+  }
+
+  /** The alignment and offset of an access. */
+  #access(op: Opcode, offset: Immediate | undefined, align: Immediate = op.align): void {
+    this.#needMemory(op);
+    const power = ALIGNMENTS.indexOf(align as number);
+    if (power < 0 || (op.atomic ? align !== op.align : (align as number) > op.align)) {
+      const valid = op.atomic ? [op.align] : ALIGNMENTS.filter((a) => a <= op.align);
+      this.#fail(`${op.name}: alignment ${align} is not one of ${valid.join(', ')}`);
     }
+    this.#code.byte(power).u32(this.#index(op, offset, U32_MAX + 1));
+  }
+
+  #sixteen(op: Opcode, list: Immediate | undefined, limit: number): void {
+    if (!Array.isArray(list) || list.length !== 16) {
+      this.#fail(`${op.name} takes an array of 16 bytes`);
+    }
+    for (const byte of list) if (!(byte >= 0 && byte < limit)) this.#index(op, byte, limit);
+    this.#code.bytes(list);
+  }
+
+  #constant(op: Opcode, value: Immediate | undefined): number | bigint {
+    if (value === undefined) this.#miscounted(op, 0);
+    const constant = constantOf(op.immediates as ConstantKind, value);
+    return constant ?? this.#fail(`${op.name}: ${value} is out of range`);
   }
 }
 
+type ConstantKind = 'i32' | 'i64' | 'f32' | 'f64';
+
 /** The normal form of a scalar constant, or undefined where the value is none of the type. */
-function constantOf(
-  type: 'i32' | 'i64' | 'f32' | 'f64',
-  value: Immediate | undefined,
-): number | bigint | undefined {
+function constantOf(type: ConstantKind, value: Immediate | undefined): number | bigint | undefined {
   if (typeof value !== 'number' && typeof value !== 'bigint') return undefined;
   const bits = type === 'i32' || type === 'f32' ? 32 : 64;
   if (type === 'f32' || type === 'f64') {
@@ -402,16 +442,14 @@ export class ModuleBuilder {
     });
     vectorSection(out, 3, functionTypes, (type) => out.u32(type));
     vectorSection(out, 6, this.#globals, ({ type, mutable, init }) => {
-      out.bytes([VALTYPE_CODE[type], mutable ? 1 : 0]);
-      writeInstruction(out, init);
+      out.bytes([VALTYPE_CODE[type], mutable ? 1 : 0]).bytes(init.op.bytes);
+      if (type === 'v128') out.bytes(init.immediates.map(Number));
+      else writeConstant(out, type, init.immediates[0]);
       out.byte(0x0b);
     });
     const exported = this.#functions.filter((entry) => entry.exported);
     vectorSection(out, 7, exported, ({ name, index }) => out.name(name).byte(0x00).u32(index));
-    vectorSection(out, 10, this.#functions, (entry) => {
-      entry.checkComplete();
-      out.sized(() => writeBody(out, entry));
-    });
+    vectorSection(out, 10, this.#functions, (entry) => out.sized(() => entry.write(out)));
     this.#writeNames(out);
     return out.toBytes();
   }
@@ -438,7 +476,7 @@ export class ModuleBuilder {
     };
   }
 
-  /** The custom section that gives functions, locals and globals their names in tools. */
+  /** The custom section that gives functions, parameters and globals their names in tools. */
   #writeNames(out: ByteWriter): void {
     const names = (entries: readonly (readonly [number, string])[]) => {
       out.u32(entries.length);
@@ -448,7 +486,13 @@ export class ModuleBuilder {
       ...this.#imports.map(({ module, name }, i) => [i, `${module}.${name}`] as const),
       ...this.#functions.map(({ index, name }) => [index, name] as const),
     ];
-    const named = this.#functions.filter((entry) => entry.localNames.size > 0);
+    const named = this.#functions.flatMap(({ index, params, localNames }) => {
+      const list = params.flatMap((_, i) => {
+        const name = localNames[i];
+        return name === undefined ? [] : [[i, name] as const];
+      });
+      return list.length > 0 ? [{ index, list }] : [];
+    });
     const globals = this.#globals.flatMap(({ name }, i) =>
       name === undefined ? [] : [[i, name] as const],
     );
@@ -459,7 +503,7 @@ export class ModuleBuilder {
         out.u32(named.length);
         for (const entry of named) {
           out.u32(entry.index);
-          names([...entry.localNames]);
+          names(entry.list);
         }
       });
       if (globals.length > 0) out.byte(7).sized(() => names(globals));
@@ -508,60 +552,23 @@ function vectorSection<T>(
   });
 }
 
-function writeBody(out: ByteWriter, { locals, instructions }: FunctionBuilder): void {
-  const groups: { type: ValType; count: number }[] = [];
-  for (const type of locals) {
-    const last = groups.at(-1);
-    if (last?.type === type) last.count++;
-    else groups.push({ type, count: 1 });
-  }
-  out.u32(groups.length);
-  for (const { type, count } of groups) out.u32(count).byte(VALTYPE_CODE[type]);
-  for (const instruction of instructions) writeInstruction(out, instruction);
-  out.byte(0x0b);
-}
-
-function writeInstruction(out: ByteWriter, { op, immediates }: Instruction): void {
-  if (op.bytes.length === 1) out.byte(op.bytes[0]);
-  else out.bytes(op.bytes);
-  const first = immediates[0] ?? 0;
-  switch (op.immediates) {
-    case 'none':
-      break;
-    case 'memory':
-      out.byte(0);
-      break;
-    case 'local':
-    case 'global':
-    case 'func':
-    case 'label':
-      out.u32(Number(first));
-      break;
-    case 'brtable':
-      out.u32(immediates.length - 1);
-      for (const label of immediates) out.u32(Number(label));
-      break;
-    case 'mem':
-    case 'memlane':
-      out.u32(Math.log2(Number(immediates[1]))).u32(Number(first));
-      if (op.immediates === 'memlane') out.byte(Number(immediates[2]));
-      break;
+/** Writes a constant in its normal form. */
+function writeConstant(out: ByteWriter, kind: ConstantKind, value: number | bigint): void {
+  switch (kind) {
     case 'i32':
+      out.signed32(Number(value));
+      break;
     case 'i64':
-      if (typeof first === 'number') out.signed32(first);
-      else out.signed(first);
+      out.signed(BigInt(value));
       break;
     case 'f32':
-      out.littleEndian(BigInt(first), 4);
+      out.littleEndian(BigInt(value), 4);
       break;
     case 'f64':
-      out.littleEndian(BigInt(first), 8);
+      out.littleEndian(BigInt(value), 8);
       break;
-    case 'block':
-    case 'lane':
-    case 'shuffle':
-    case 'v128':
-      out.bytes(immediates.map(Number));
-      break;
+    default: {
+      kind satisfies never;
+    }
   }
 }

@@ -4,8 +4,21 @@ const ENCODER = new TextEncoder();
 
 /** A growing byte buffer with the number formats of WebAssembly. */
 export class ByteWriter {
-  #buffer = new Uint8Array(1024);
+  #buffer: Uint8Array<ArrayBuffer>;
   #length = 0;
+
+  constructor(capacity = 1024) {
+    this.#buffer = new Uint8Array(capacity);
+  }
+
+  get length(): number {
+    return this.#length;
+  }
+
+  /** What was written, until more is. */
+  view(start = 0, end = this.#length): Uint8Array {
+    return this.#buffer.subarray(start, end);
+  }
 
   byte(value: number): this {
     if (this.#length === this.#buffer.length) this.#reserve(1);
@@ -22,6 +35,7 @@ export class ByteWriter {
 
   /** Unsigned LEB128. */
   u32(value: number): this {
+    if (value < 0x80) return this.byte(value);
     let rest = value;
     while (rest >= 0x80) {
       this.byte((rest % 0x80) | 0x80);

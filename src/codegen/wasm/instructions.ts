@@ -12,6 +12,7 @@ import type {
   Expr,
   Lanes,
   ScalarType,
+  SelectExpr,
   UnaryOp,
 } from '../../kernel/expr.ts';
 import {
@@ -143,13 +144,20 @@ export function emitBound(f: FunctionBuilder, e: BinaryExpr): boolean {
   return true;
 }
 
-/** The instruction that gives `a` where `c` holds and else `b`, if `c` compares just these. */
-export function extremumOf(c: Expr, a: Expr, b: Expr): 'pmax' | 'pmin' | undefined {
-  if (c.op !== 'compare' || c.fn !== 'lt' || a.lanes === 1 || !isFloatType(a.type))
-    return undefined;
+/** A choice that is one of the engine's extrema: `a` where it is less (more) than `b`, and else `b`. */
+export function emitExtremum(
+  f: FunctionBuilder,
+  { args: [c, a, b], type, lanes }: SelectExpr,
+  push: (e: Expr) => void,
+): boolean {
+  if (c.op !== 'compare' || c.fn !== 'lt' || lanes === 1 || !isFloatType(type)) return false;
   const [low, high] = c.args;
-  if (low === b && high === a) return 'pmax';
-  return low === a && high === b ? 'pmin' : undefined;
+  const isMax = low === b && high === a;
+  if (!isMax && (low !== a || high !== b)) return false;
+  push(b);
+  push(a);
+  f.op(`${laneShape(type, lanes)}.${isMax ? 'pmax' : 'pmin'}`);
+  return true;
 }
 
 const INT: Partial<Record<BinaryOp, string>> = {

@@ -1,15 +1,7 @@
 // Sizes and indices as i32 code within a kernel: sums and products inline, with parts that the loops
 // around hold in locals, and division by shifts and masks where numbers allow it.
 
-import {
-  type Dim,
-  type DimExpr,
-  type DimFn,
-  dimKey,
-  isNonNegative,
-  splitAffine,
-  subDim,
-} from '../../core/dim.ts';
+import { type Dim, type DimExpr, type DimFn, isNonNegative, subDim } from '../../core/dim.ts';
 import { InternalError } from '../../core/error.ts';
 import type { FunctionBuilder } from './assembler.ts';
 import type { DimEmitter } from './entry-dims.ts';
@@ -63,12 +55,19 @@ export class KernelDims {
   /** A part of a sum that is held in a local, and what is left. */
   private knownPart(d: DimExpr): { local: number; rest: Dim } | undefined {
     if (d.terms.length < 2 || this.known().size === 0) return undefined;
+    const tried = new Set<string>();
+    const held = (part: Dim): { local: number; rest: Dim } | undefined => {
+      const local = typeof part === 'number' ? undefined : this.known().get(part.key);
+      return local === undefined ? undefined : { local, rest: subDim(d, part) };
+    };
+    const whole = held(fixedPart(d, tried));
+    if (whole) return whole;
     for (const t of d.terms) {
       for (const a of t.atoms) {
-        if (a.kind !== 'sym') continue;
-        const part = splitAffine(d, a.id)?.rest ?? fixedPart(d, new Set([a.id]));
-        const local = typeof part === 'number' ? undefined : this.known().get(part.key);
-        if (local !== undefined && dimKey(part) !== d.key) return { local, rest: subDim(d, part) };
+        if (a.kind !== 'sym' || tried.has(a.id)) continue;
+        tried.add(a.id);
+        const found = held(fixedPart(d, new Set([a.id])));
+        if (found) return found;
       }
     }
     return undefined;

@@ -22,11 +22,11 @@ import {
   emitBound,
   emitCompare,
   emitConst,
+  emitExtremum,
   emitLoad,
   emitShift,
   emitStore,
   emitUnary,
-  extremumOf,
   laneShape,
   narrowMask,
   valType,
@@ -481,7 +481,7 @@ class KernelEmitter {
         emitCompare(f, e.fn, e.args[0].type, e.lanes);
         return;
       case 'select':
-        this.select(e.args, e.lazy, e);
+        if (!emitExtremum(f, e, (x) => this.expr(x))) this.select(e.args, e.lazy, e);
         return;
       case 'madd':
         this.madd(e.args, e.lanes);
@@ -564,13 +564,6 @@ class KernelEmitter {
   ): void {
     const { f } = this;
     const type = valType(scalar, lanes);
-    const extremum = extremumOf(c, a, b);
-    if (extremum) {
-      this.expr(b);
-      this.expr(a);
-      f.op(`${laneShape(scalar, lanes)}.${extremum}`);
-      return;
-    }
     const narrow = lanes === 2 && scalar !== 'bool' && !isWideType(scalar);
     if (lazy && type === 'v128') {
       // What a lane takes from `b` is computed anyway; `a` only where some lane takes it.

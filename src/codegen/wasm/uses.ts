@@ -205,10 +205,10 @@ export function isWorkDim(d: Dim): boolean {
   return t.coef !== 1 || t.atoms.length > 1 || t.atoms[0].kind === 'fn';
 }
 
-/** The sum of the terms that mention none of the names. */
+/** The sum of the terms that mention none of the names, but for a constant. */
 export function fixedPart(d: DimExpr, names: ReadonlySet<string>): Dim {
-  if (isFixed(d, names)) return d;
   return pickTerms(d, (t) => {
+    if (t.atoms.length === 0) return false;
     for (const a of t.atoms) {
       if (a.kind === 'sym') {
         if (names.has(a.id)) return false;

@@ -46,7 +46,7 @@ export interface FunctionEntry {
   readonly params: readonly ValType[];
   readonly results: readonly ValType[];
   readonly locals: readonly ValType[];
-  readonly localNames: ReadonlyMap<number, string>;
+  readonly localNames: readonly (string | undefined)[];
   readonly instructions: readonly Instruction[];
 }
 
@@ -144,9 +144,7 @@ function resultText(results: readonly ValType[]): string {
 function functionLines(entry: FunctionEntry, id: string | undefined, names: Names): string[] {
   const { params, locals, localNames } = entry;
   const localIds = uniqueNames(
-    [...params, ...locals].map(
-      (_, i) => localNames.get(i) ?? `${i < params.length ? 'p' : 'l'}${i}`,
-    ),
+    [...params, ...locals].map((_, i) => localNames[i] ?? `${i < params.length ? 'p' : 'l'}${i}`),
   );
   let head = `(func $${id}`;
   if (entry.exported) head += ` (export ${quoted(entry.name)})`;

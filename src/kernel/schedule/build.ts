@@ -64,6 +64,11 @@ export function forLoop(
   return { kind: 'for', axis, start, end, step, role, ...(combine ? { combine } : {}), body };
 }
 
+/** The loop, unless its range is known to be empty. */
+export function unlessEmpty(loop: ForStmt): readonly ForStmt[] {
+  return loop.start === loop.end && typeof loop.start === 'number' ? [] : [loop];
+}
+
 /** Binds the value of a dim to a local, so that it is computed once; gives the local as a dim. */
 export function bindDim(out: Stmt[], names: Names, prefix: string, dim: Dim): Dim {
   if (typeof dim === 'number') return dim;

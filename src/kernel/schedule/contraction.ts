@@ -44,6 +44,8 @@ export interface Contraction {
   readonly others: readonly ForStmt[];
   /** The axis of the rows: one loop over all row axes where there are several. */
   readonly row: ForStmt;
+  /** Whether `row` is several axes in one. */
+  readonly isJoined: boolean;
   /** The axis of `right` that becomes the lanes of vectors. */
   readonly col: ForStmt;
   /** Axes summed over around `sum`. */
@@ -182,7 +184,7 @@ function shaped(
   const along = rows.find((l) => coef(l) === 1);
   if (along) {
     const others = [...p.others, ...rows.filter((l) => l !== along)];
-    const one = { ...rest, left, others, row: along };
+    const one = { ...rest, left, others, row: along, isJoined: false };
     return { ...joinSums(one, sums, names), form: 'across', outer: [] };
   }
   return { ...joinSums(joinRows({ ...p, rows }, names), sums, names), form: 'held', outer: [] };
@@ -215,13 +217,17 @@ function replaced(e: Expr, index: ReadonlyMap<string, Dim>): Expr {
 
 type Joining = Factors & Pick<Contraction, 'init' | 'epilogue' | 'point'>;
 
-function joinRows({ rows, ...p }: Joining, names: Names): Omit<Joining, 'rows'> & { row: ForStmt } {
+function joinRows(
+  { rows, ...p }: Joining,
+  names: Names,
+): Omit<Joining, 'rows'> & Pick<Contraction, 'row' | 'isJoined'> {
   const { loop, index } = joinedLoop(rows, names);
   const to = (stmts: readonly Stmt[]): Stmt[] => substituteSyms(stmts, (s) => index.get(s.id));
   const [init] = to([p.init]);
   return {
     ...p,
     row: loop,
+    isJoined: rows.length > 1,
     left: replaced(p.left, index),
     init: init.kind === 'var' ? init : p.init,
     epilogue: to(p.epilogue),

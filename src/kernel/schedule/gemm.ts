@@ -1,6 +1,7 @@
 // A tile of a contraction: for stretches of the sum the right factor is packed into panels four vectors wide, over
 // which blocks of two rows accumulate in registers. Sums that need several stretches wait in a scratch
 // tile; the last stretch goes on in registers with what the kernel does with the sum.
+// Code for what fixed sizes never leave over, or never divide, is not made.
 // Invariant: the panel's edges are zero, so every block is whole in its columns; scratch beyond the
 // matrix is written but never used. The micro-kernel keeps 8 + 4 + 2 vectors alive (15 registers).
 
@@ -21,6 +22,7 @@ import {
 import {
   add,
   binary,
+  bool,
   compare,
   constant,
   dimValue,
@@ -34,7 +36,8 @@ import {
   varRef,
 } from '../expr.ts';
 import type { ForStmt, Stmt } from '../ir.ts';
-import { ifStmt, substituteSyms } from '../rewrite.ts';
+import { ifStmt, mapExpr, mapStmtExprs, rebuild, substituteSyms } from '../rewrite.ts';
+import { isFloatType } from '../scalar.ts';
 import { blockOf, copyName } from './block.ts';
 import { bindDim, forLoop, letStmt, type Names, setStmt, storeStmt, wholeEnd } from './build.ts';
 import type { Contraction } from './contraction.ts';
@@ -75,8 +78,10 @@ export function emitProduct(product: Contraction, nest: TiledLoops, names: Names
     const { axis, role } = loops[k];
     packed = [forLoop(axis, ranges[k].start, ranges[k].end, 1, role, packed)];
   }
-  // Packing pays only if several blocks of rows use the panel.
-  const few = [product.row.end, product.col.end].filter((n) => typeof n !== 'number' || n < FEW);
+  // Packing pays only if several blocks of rows use the panel; rows of several axes are hardly ever few.
+  const { row, col, isJoined } = product;
+  const counts = isJoined ? [col.end] : [row.end, col.end];
+  const few = counts.filter((n) => typeof n !== 'number' || n < FEW);
   if (few.length === 0) return packed;
   const grid = planGrid(loops, product.point, names, { rows: false });
   const plain = emitGrid(loops, ranges, grid, names);
@@ -93,9 +98,10 @@ interface Stretch {
   readonly isLast: Expr;
 }
 
-/** One strip of columns: how many there are, and whether sums are finished in registers. */
+/** One strip of columns: how many there are, and whether its sums are finished in registers. */
 interface Strip {
   readonly width: Dim;
+  readonly isWhole: Expr;
   readonly inRegisters: Expr;
 }
 
@@ -115,10 +121,12 @@ class Product {
   /** The sums of a block, in registers. */
   private readonly sum: string;
   private readonly depth: Sym;
+  /** Whether sums ever wait in scratch. */
+  private waits = false;
   private readonly rowOffsets: Offsets;
   private readonly sumOffsets: Offsets;
-  /** What is done with the sums of a block; undefined where vectors don't fit. */
-  private readonly finish: readonly Stmt[] | undefined;
+  /** What is done with the sums of a block: nothing in registers where vectors don't fit. */
+  private block: { readonly finish: readonly Stmt[] | undefined } | undefined;
 
   constructor(p: Contraction, rows: Range, cols: Range, names: Names) {
     this.p = p;
@@ -136,10 +144,18 @@ class Product {
     const [r, c, k] = [p.row.axis, p.col.axis, p.sum.axis];
     this.rowOffsets = new Offsets(r, [c, k, ...p.outer.map((l) => l.axis)], MAX_ROWS, names);
     this.sumOffsets = new Offsets(k, [r, c], STRETCH, names);
-    const shape = { row: r.id, rows: BLOCK_ROWS, col: c.id, vectors: VECTORS };
-    const sums = new Map([[this.sum, ROW | COL]]);
-    const block = blockOf(this.finished(varRef(this.sum, this.type)), shape, names, sums);
-    this.finish = block && block.cost.contiguous > block.cost.gathers ? block.stmts : undefined;
+  }
+
+  private get finish(): readonly Stmt[] | undefined {
+    if (!this.block) {
+      const { row, col } = this.p;
+      const shape = { row: row.axis.id, rows: BLOCK_ROWS, col: col.axis.id, vectors: VECTORS };
+      const sums = new Map([[this.sum, ROW | COL]]);
+      const made = blockOf(this.finished(varRef(this.sum, this.type)), shape, this.names, sums);
+      const fits = made && made.cost.contiguous > made.cost.gathers;
+      this.block = { finish: fits ? made.stmts : undefined };
+    }
+    return this.block.finish;
   }
 
   stmts(): Stmt[] {
@@ -148,31 +164,36 @@ class Product {
     // Nothing to sum in an outer loop means nothing to sum at all.
     const total = p.outer.reduce((n, l) => mulDim(n, minDim(1, l.end)), p.sum.end);
     const all = bindDim(prelude, names, 'all', total);
-    // An empty sum has one empty stretch, which writes its zeros.
-    const count = bindDim(prelude, names, 'count', maxDim(1, ceilDiv(all, STRETCH)));
-    const step = bindDim(prelude, names, 'step', ceilDiv(all, count));
-    const turn = makeSym(names.fresh('kb'));
-    const body: Stmt[] = [];
-    const start = bindDim(body, names, 'k', mulDim(symDim(turn), step));
-    const length = bindDim(body, names, 'len', minDim(step, subDim(all, start)));
-    const before = sumDims([...p.outer.map((l) => symDim(l.axis)), start]);
-    const after = p.outer.map((l) => subDim(subDim(maxDim(1, l.end), 1), symDim(l.axis)));
-    const left = sumDims([...after, subDim(subDim(all, start), length)]);
-    const stretch: Stretch = {
-      start,
-      length,
-      isFirst: this.named(body, 'first', isZero(before)),
-      isLast: this.named(body, 'last', isZero(left)),
-    };
-    const work = [...this.holdLeft(stretch), this.strips(stretch)];
-    body.push(...this.sumOffsets.fill(length, (at) => addDim(start, at)), ...work);
-    let loop: Stmt[] = [forLoop(turn, 0, count, 1, 'serial', body)];
-    for (const l of [...p.outer].reverse()) {
-      loop = [forLoop(l.axis, 0, maxDim(1, l.end), 1, 'serial', loop)];
+    let loop: Stmt[];
+    if (p.outer.length === 0 && typeof all === 'number' && all <= STRETCH) {
+      loop = this.stretch({ start: 0, length: all, isFirst: bool(true), isLast: bool(true) });
+    } else {
+      // An empty sum has one empty stretch, which writes its zeros.
+      const count = bindDim(prelude, names, 'count', maxDim(1, ceilDiv(all, STRETCH)));
+      const step = bindDim(prelude, names, 'step', ceilDiv(all, count));
+      const turn = makeSym(names.fresh('kb'));
+      const body: Stmt[] = [];
+      const start = bindDim(body, names, 'k', mulDim(symDim(turn), step));
+      const length = bindDim(body, names, 'len', minDim(step, subDim(all, start)));
+      const before = sumDims([...p.outer.map((l) => symDim(l.axis)), start]);
+      const after = p.outer.map((l) => subDim(subDim(maxDim(1, l.end), 1), symDim(l.axis)));
+      const left = sumDims([...after, subDim(subDim(all, start), length)]);
+      const isFirst = this.named(body, 'first', isZero(before));
+      const isLast = this.named(body, 'last', isZero(left));
+      body.push(...this.stretch({ start, length, isFirst, isLast }));
+      loop = [forLoop(turn, 0, count, 1, 'serial', body)];
+      for (const l of [...p.outer].reverse()) {
+        loop = [forLoop(l.axis, 0, maxDim(1, l.end), 1, 'serial', loop)];
+      }
     }
     const { start: top, end } = this.rows;
     const offsets = this.rowOffsets.fill(subDim(end, top), (at) => addDim(top, at));
     return this.withScratch([...prelude, ...offsets, ...loop]);
+  }
+
+  private stretch(s: Stretch): Stmt[] {
+    const work = [...this.holdLeft(s), this.strips(s)];
+    return [...this.sumOffsets.fill(s.length, (at) => addDim(s.start, at)), ...work];
   }
 
   private withScratch(body: readonly Stmt[]): Stmt[] {
@@ -180,12 +201,13 @@ class Product {
       { kind: 'array', name, type: this.type, length, body: inside },
     ];
     let out = this.rowOffsets.around(this.sumOffsets.around(body));
-    out = scratch(this.partial, MAX_ROWS * MAX_COLS, out);
+    if (this.waits) out = scratch(this.partial, MAX_ROWS * MAX_COLS, out);
     if (this.p.form !== 'direct') out = scratch(this.held, MAX_ROWS * STRETCH, out);
     return scratch(this.panel, STRETCH * this.panelWidth, out);
   }
 
   private named(out: Stmt[], prefix: string, value: Expr): Expr {
+    if (value.op === 'const') return value;
     const name = this.names.fresh(prefix);
     out.push(letStmt(name, value));
     return letRef(name, value.type, value.lanes);
@@ -211,7 +233,7 @@ class Product {
         ...place,
         forLoop(this.depth, 0, s.length, 1, 'serial', n > 1 ? line : one),
       ];
-      return steps(p.row, rows, [LINE_ROWS, 1], over, names);
+      return this.overRows(LINE_ROWS, over);
     }
     const inner = forLoop(this.depth, 0, s.length, 1, 'lane', one);
     const along = strip(inner, names) ?? [inner];
@@ -233,24 +255,35 @@ class Product {
     return sumDims([panel, mulDim(depth, HELD_ROWS), modDim(addDim(row, r), HELD_ROWS)]);
   }
 
+  /** The columns of every strip, where that is known. Tiles start at multiples of a panel's width. */
+  private width(): number | undefined {
+    const { end } = this.p.col;
+    if (isMultiple(end, this.panelWidth)) return this.panelWidth;
+    return typeof end === 'number' && end < this.panelWidth ? end : undefined;
+  }
+
+  private raggedWidth(): Dim {
+    return minDim(this.panelWidth, subDim(this.cols.end, symDim(this.p.col.axis)));
+  }
+
   private strips(s: Stretch): Stmt {
     const { p, names, cols } = this;
     const body: Stmt[] = [];
-    const ragged = minDim(this.panelWidth, subDim(cols.end, symDim(p.col.axis)));
-    const width = bindDim(body, names, 'w', ragged);
+    const width = this.width() ?? bindDim(body, names, 'w', this.raggedWidth());
     const isWhole = this.named(body, 'whole', isZero(subDim(this.panelWidth, width)));
     body.push(...this.pack(s, width, isWhole));
-    const inRegisters = this.named(body, 'finish', binary('and', s.isLast, isWhole));
-    const strip: Strip = { width, inRegisters };
-    const blocks = steps(
-      p.row,
-      this.rows,
-      [BLOCK_ROWS, 1],
-      (n) => this.multiply(n, s, strip),
-      names,
-    );
-    body.push(...blocks, ifStmt(s.isLast, this.finishRest(strip), []));
+    const inRegisters = this.named(body, 'finish', both(s.isLast, isWhole));
+    const strip: Strip = { width, isWhole, inRegisters };
+    body.push(...this.overRows(BLOCK_ROWS, (n) => this.multiply(n, s, strip)));
+    body.push(...when(s.isLast, () => this.finishRest(strip)));
     return forLoop(p.col.axis, cols.start, cols.end, this.panelWidth, 'serial', body);
+  }
+
+  /** The rows of the tile, `most` at once and then one by one; tiles start at multiples of `most`. */
+  private overRows(most: number, make: (rows: number) => Stmt[]): Stmt[] {
+    const { p, rows, names } = this;
+    if (!isMultiple(p.row.end, most)) return steps(p.row, rows, [most, 1], make, names);
+    return [forLoop(p.row.axis, rows.start, rows.end, most, p.row.role, make(most))];
   }
 
   /** Copies a panel of the right factor, zero beyond the last column. */
@@ -263,16 +296,19 @@ class Product {
     const right = substituted(deep, p.col.axis, addDim(symDim(p.col.axis), symDim(lane)));
     const one = [storeStmt(panel, at, right)];
     const zero = storeStmt(panel, at, constant(this.type, 0));
-    const over = (body: readonly Stmt[]): Stmt =>
-      forLoop(this.depth, 0, s.length, 1, 'serial', [...offsets, ...body]);
-    const ragged = over([
-      forLoop(lane, 0, width, 1, 'serial', one),
-      forLoop(lane, width, this.panelWidth, 1, 'serial', [zero]),
-    ]);
+    const over = (body: readonly Stmt[]): Stmt[] => [
+      forLoop(this.depth, 0, s.length, 1, 'serial', [...offsets, ...body]),
+    ];
+    const ragged = (): Stmt[] =>
+      over([
+        forLoop(lane, 0, width, 1, 'serial', one),
+        forLoop(lane, width, this.panelWidth, 1, 'serial', [zero]),
+      ]);
+    if (isFalse(isWhole)) return ragged();
     const block = blockOf(one, { rows: 1, col: lane.id, vectors: VECTORS }, names);
-    if (!block) return [ragged];
+    if (!block) return ragged();
     const whole = over(substituteSyms(block.stmts, (x) => (x.id === lane.id ? 0 : undefined)));
-    return [ifStmt(isWhole, [whole], [ragged])];
+    return when(isWhole, () => whole, ragged);
   }
 
   /** Multiplies `rows` rows with the panel; the sums are finished, or wait in scratch. */
@@ -289,11 +325,14 @@ class Product {
       }
     }
     const all = sums.flat();
-    const wait = all.map(({ name, at }) => storeStmt(this.partial, at, varRef(name, type, lanes)));
+    const wait = (): Stmt[] => {
+      this.waits = true;
+      return all.map(({ name, at }) => storeStmt(this.partial, at, varRef(name, type, lanes)));
+    };
     const goOn = all.map(({ name, at }) => setStmt(name, load(this.partial, type, at, lanes)));
     const row = this.heldRow(out);
     const left = sums.map((_, r) => this.leftOf(row, r, s, out));
-    out.push(ifStmt(s.isFirst, [], goOn));
+    out.push(...when(s.isFirst, none, () => goOn));
     const turn: Stmt[] = [];
     const right = sums[0].map((_, u) => {
       const at = addDim(mulDim(symDim(this.depth), this.panelWidth), lanes * u);
@@ -306,8 +345,9 @@ class Product {
       });
     });
     out.push(forLoop(this.depth, 0, s.length, 1, 'serial', turn));
-    if (rows < BLOCK_ROWS || !this.finish) out.push(...wait);
-    else out.push(ifStmt(strip.inRegisters, this.finish, wait));
+    const finish = rows < BLOCK_ROWS || isFalse(strip.inRegisters) ? undefined : this.finish;
+    if (finish) out.push(...when(strip.inRegisters, () => finish, wait));
+    else out.push(...wait());
     return out;
   }
 
@@ -321,10 +361,13 @@ class Product {
   }
 
   /** Finishes what blocks in registers did not: rows that are left over, and ragged strips. */
-  private finishRest({ width, inRegisters }: Strip): Stmt[] {
+  private finishRest({ width, isWhole }: Strip): Stmt[] {
     const { p, names, rows } = this;
     const { axis } = p.col;
     const out: Stmt[] = [];
+    const some = !isFalse(isWhole) && this.finish !== undefined;
+    const allDone = some && isTrue(isWhole);
+    if (allDone && isMultiple(p.row.end, BLOCK_ROWS)) return out;
     const column = makeSym(names.fresh('j'));
     const inside = subDim(symDim(column), symDim(axis));
     const waiting = load(this.partial, this.type, this.place(this.rowIn(), inside));
@@ -345,20 +388,28 @@ class Product {
       names,
     );
     const whole = dimValue(wholeEnd(rows.start, rows.end, BLOCK_ROWS));
-    const from = this.finish
-      ? select(inRegisters, whole, dimValue(rows.start))
-      : dimValue(rows.start);
+    const top = dimValue(rows.start);
+    const from = allDone ? whole : some ? select(isWhole, whole, top) : top;
     const name = names.fresh('from');
     out.push(letStmt(name, from));
     out.push(forLoop(p.row.axis, symDim(makeSym(name)), rows.end, 1, p.row.role, across));
     return out;
   }
 
-  /** What the kernel does with a sum. */
+  /** What the kernel does with a sum, without names for what has one. */
   private finished(sum: Expr): Stmt[] {
     const { init, epilogue } = this.p;
-    const isZeroInit = init.init.op === 'const' && init.init.value === 0;
-    return [{ ...init, init: isZeroInit ? sum : add(init.init, sum) }, ...epilogue];
+    const out: Stmt[] = [];
+    const known = new Map<Expr, Expr>();
+    if (isFalse(init.init)) known.set(varRef(init.name, init.type), sum);
+    else out.push({ ...init, init: add(init.init, sum) });
+    for (const s of epilogue) {
+      const next = mapStmtExprs(s, (e) => mapExpr(e, rebuild, known));
+      if (next.kind === 'let' && isName(next.value)) {
+        known.set(letRef(next.name, next.value.type), next.value);
+      } else out.push(next);
+    }
+    return out;
   }
 
   /** A factor at the depth of the panel. */
@@ -380,7 +431,31 @@ class Product {
 
 const ceilDiv = (a: Dim, b: Dim): Dim => floorDiv(addDim(a, subDim(b, 1)), b);
 
-const isZero = (d: Dim): Expr => compare('eq', dimValue(d), dimValue(0));
+const isZero = (d: Dim): Expr =>
+  typeof d === 'number' ? bool(d === 0) : compare('eq', dimValue(d), dimValue(0));
+
+const isMultiple = (d: Dim, of: number): boolean => typeof d === 'number' && d % of === 0;
+
+const isTrue = (e: Expr): boolean => e.op === 'const' && e.value !== 0;
+
+const isFalse = (e: Expr): boolean => e.op === 'const' && e.value === 0;
+
+/** Whether an expression is but a name; one of an integer may be used in sizes, too. */
+const isName = ({ op, type }: Expr): boolean => (op === 'let' || op === 'var') && isFloatType(type);
+
+/** Whether both hold. */
+function both(a: Expr, b: Expr): Expr {
+  if (isTrue(a) || isFalse(b)) return b;
+  return isTrue(b) || isFalse(a) ? a : binary('and', a, b);
+}
+
+const none = (): Stmt[] => [];
+
+/** The statements for a condition, both sides made only where it is not known. */
+function when(cond: Expr, yes: () => readonly Stmt[], no: () => readonly Stmt[] = none): Stmt[] {
+  if (cond.op === 'const') return [...(isTrue(cond) ? yes() : no())];
+  return [ifStmt(cond, yes(), no())];
+}
 
 function substituted(e: Expr, sym: Sym, to: Dim): Expr {
   const [s] = substituteSyms([letStmt('', e)], (x) => (x.id === sym.id ? to : undefined));

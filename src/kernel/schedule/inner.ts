@@ -5,7 +5,7 @@
 import type { ForStmt, Stmt } from '../ir.ts';
 import { ifStmt } from '../rewrite.ts';
 import { blockOf } from './block.ts';
-import { bindDim, forLoop, type Names, nestOf, wholeEnd } from './build.ts';
+import { bindDim, forLoop, type Names, nestOf, unlessEmpty, wholeEnd } from './build.ts';
 import { splitReduction } from './reduce.ts';
 
 /** The statements with their loops vectorised; `hits` counts the loops where that worked. */
@@ -56,8 +56,8 @@ export function strip(s: ForStmt, names: Names): Stmt[] | undefined {
   if (!block || !pays(block.cost, names.width)) return undefined;
   const out: Stmt[] = [];
   const whole = bindDim(out, names, 'e', wholeEnd(start, end, names.width));
-  out.push(forLoop(s.axis, start, whole, names.width, s.role, block.stmts));
-  out.push(forLoop(s.axis, whole, end, 1, s.role, s.body));
+  out.push(...unlessEmpty(forLoop(s.axis, start, whole, names.width, s.role, block.stmts)));
+  out.push(...unlessEmpty(forLoop(s.axis, whole, end, 1, s.role, s.body)));
   return out;
 }
 

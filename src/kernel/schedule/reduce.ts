@@ -2,6 +2,7 @@
 // combined at the end; the turns that are left over update the scalar accumulator.
 // Invariant: only a loop with `combine` is split, and the split depends on nothing but its range.
 
+import type { Dim } from '../../core/dim.ts';
 import { exprCost } from '../cost.ts';
 import {
   binary,
@@ -35,6 +36,7 @@ import {
   type Nest,
   nestOf,
   setStmt,
+  unlessEmpty,
   wholeEnd,
 } from './build.ts';
 import { COL } from './vary.ts';
@@ -155,22 +157,25 @@ function split(
   { loops }: Nest,
   accs: readonly Accumulator[],
   stmts: readonly Stmt[],
-  vectors: number,
+  most: number,
   names: Names,
 ): Stmt[] | undefined {
   const inner = loops[loops.length - 1];
   const outer = loops.slice(0, -1);
+  const { axis, start, end } = inner;
+  const { width } = names;
+  // Accumulators that a short range would leave as they begin change nothing.
+  const vectors = wholeEnd(start, end, width * most) === start ? 1 : most;
   const col = inner.axis.id;
   // Several loops may update one accumulator in turn, so the partial ones have names of their own.
   const alias = new Map(accs.map((a) => [a.variable, names.fresh(a.variable)]));
   const outside = new Map([...alias.values()].map((name) => [name, COL]));
   const partial = renameVars(stmts, alias);
-  const many = blockOf(partial, { rows: 1, col, vectors }, names, outside);
   const one = blockOf(partial, { rows: 1, col, vectors: 1 }, names, outside);
+  const many = vectors > 1 ? blockOf(partial, { rows: 1, col, vectors }, names, outside) : one;
   if (!many || !one) return undefined;
   if (one.cost.contiguous === 0 || one.cost.gathers > 0) return undefined;
 
-  const { width } = names;
   const out: Stmt[] = [];
   const part = (a: Accumulator, u: number): string => copyName(alias.get(a.variable)!, COL, 0, u);
   for (const a of accs) {
@@ -180,13 +185,15 @@ function split(
     }
   }
   const body: Stmt[] = [];
-  const { axis, start, end } = inner;
   const wide =
     vectors > 1 ? bindDim(body, names, 'e', wholeEnd(start, end, width * vectors)) : start;
   const whole = bindDim(body, names, 'e', wholeEnd(start, end, width));
-  if (vectors > 1) body.push(forLoop(axis, start, wide, width * vectors, 'serial', many.stmts));
-  body.push(forLoop(axis, wide, whole, width, 'serial', one.stmts));
-  body.push(forLoop(axis, whole, end, 1, 'serial', stmts));
+  const turns = (from: Dim, to: Dim, step: number, inside: readonly Stmt[]): void => {
+    body.push(...unlessEmpty(forLoop(axis, from, to, step, 'serial', inside)));
+  };
+  if (vectors > 1) turns(start, wide, width * vectors, many.stmts);
+  turns(wide, whole, width, one.stmts);
+  turns(whole, end, 1, stmts);
   out.push(...rewrap(outer, body));
   for (const a of accs) {
     const ref = (u: number): Expr => varRef(part(a, u), a.type, width);
