@@ -62,6 +62,16 @@ export interface ExecutableStats {
   readonly arenaLowerBound: number;
   /** Bytes of tapes and other growable storage. */
   readonly slotBytes: number;
+  /** What runs on the CPU because the device lacks a dtype; absent where nothing does. */
+  readonly placed?: PlacedStats | undefined;
+}
+
+/** How much of a plan is placed on another device than its own. */
+export interface PlacedStats {
+  /** Segments among the plan's. */
+  readonly segments: number;
+  /** Nodes of the graph in them. */
+  readonly nodes: number;
 }
 
 /** Counters of a device. */
@@ -126,6 +136,12 @@ export interface Backend {
     readonly sync: boolean;
     /** Whether plans are executed from kernels (else from `plan.func`). */
     readonly kernels: boolean;
+    /**
+     * Dtypes that its kernels can't compute with. What needs them is placed on the CPU: plans then have
+     * `placed` segments. Plans that only give variables first values are left whole, for the backend to
+     * run on the CPU itself.
+     */
+    readonly lacks?: ReadonlySet<DType>;
   };
   open(options: DeviceOptions): Device;
 }

@@ -298,7 +298,8 @@ class PlanRun<M, C> {
     }
     for (const s of this.#plan.segments) {
       if (s.kind === 'device') await this.#steps(s.steps);
-      else await this.#host(s.step);
+      else if (s.kind === 'host') await this.#host(s.step);
+      else throw new InternalError(`${this.#device.target.name} places nothing elsewhere`);
     }
   }
 

@@ -20,6 +20,8 @@ export interface Analysis {
   readonly solid: ReadonlySet<number>;
   /** For a solid node, the solid nodes that must have run before it. */
   deps(id: number): ReadonlySet<number>;
+  /** The solid nodes behind a node: itself, or those that one looked through leads to. */
+  sources(id: number): ReadonlySet<number>;
   /** Solid users of a node's value, looking through views. */
   readonly users: ReadonlyMap<number, readonly number[]>;
   /** Reads of variables that must be copied before the variable is written. */
@@ -204,19 +206,23 @@ export function isKnownSizes(node: Node): boolean {
   );
 }
 
-/** Analyses a function; `materialisedViews` are views that need a buffer and so count as work. */
-export function analyse(func: Func, materialisedViews: ReadonlySet<number>): Analysis {
+/** Analyses a function; what needs a buffer of its own (`stored`) counts as work, views too. */
+export function analyse(func: Func, stored: ReadonlySet<number>): Analysis {
   const order = liveOrder(func);
   const solid = new Set<number>();
   for (const id of order) {
     const node = func.nodes[id];
     const { form, effect } = opRecord(node.op);
-    if (isKnownSizes(node) && (effect ?? 'none') === 'none' && !materialisedViews.has(id)) continue;
+    if (stored.has(id)) {
+      solid.add(id);
+      continue;
+    }
+    if (isKnownSizes(node) && (effect ?? 'none') === 'none') continue;
     const seeThrough =
       form.kind === 'leaf' ||
       form.kind === 'readVariable' ||
       form.kind === 'noOp' ||
-      (form.kind === 'view' && !materialisedViews.has(id));
+      form.kind === 'view';
     if (!seeThrough) solid.add(id);
   }
   const versions = versionVariables(func, order, solid);
@@ -257,6 +263,7 @@ export function analyse(func: Func, materialisedViews: ReadonlySet<number>): Ana
     order: versions.edges.length > 0 ? orderWith(func, order, versions.edges) : order,
     solid,
     deps: (id) => deps.get(id) ?? nothing,
+    sources: sourcesOf,
     users,
     copiedReads: versions.copiedReads,
     written: versions.written,

@@ -3,7 +3,7 @@
 // planned in `control.ts`.
 
 import { collectSyms, type Dim, dimKey, mentions, prodDims, type Sym } from '../core/dim.ts';
-import { type TypedArray, toNumbers } from '../core/dtype.ts';
+import { type DType, type TypedArray, toNumbers } from '../core/dtype.ts';
 import { InternalError, invariant } from '../core/error.ts';
 import type { TensorType } from '../core/type.ts';
 import type { Constraint, Func, Node, Ref } from '../graph/func.ts';
@@ -15,9 +15,13 @@ import { copyKernel, handWritten, sizeKernel } from './direct.ts';
 import { type Group, groupNodes } from './groups.ts';
 import { type Homes, lowerGroup, type Store } from './lower.ts';
 import { orderGroups } from './order.ts';
+import { type Places, placeNodes } from './place.ts';
+import { planPlaced } from './placed.ts';
 import type { Scope, Services } from './services.ts';
 import { chooseStored, viewsToStore } from './stored.ts';
-import type { BufferView } from './types.ts';
+import type { BufferView, PlanConstraint } from './types.ts';
+
+const NONE: ReadonlySet<DType> = new Set();
 
 /** Plans one function: its kernels and steps go to the planner in order. */
 export class BodyPlanner implements BodyContext {
@@ -27,7 +31,8 @@ export class BodyPlanner implements BodyContext {
   private readonly fuse: boolean;
   private readonly homes = new Map<string, BufferView>();
   private readonly splats = new Map<number, number | undefined>();
-  private pending: { constraint: Constraint; node: Node }[] = [];
+  private pending: PlanConstraint[] = [];
+  private readonly demanded = new Set<string>();
 
   constructor(up: Services, scope: Scope, fuse: boolean) {
     this.up = up;
@@ -38,17 +43,23 @@ export class BodyPlanner implements BodyContext {
 
   run(): BufferView[] {
     const { func, scope } = this;
-    const analysis = analyse(func, viewsToStore(func));
-    const groups = groupNodes(analysis, this.fuse);
+    // A body is placed as a whole, by the node that holds it.
+    const lacks = scope.top ? this.up.lacks : NONE;
+    const analysis = analyse(func, viewsToStore(func, lacks));
+    const places = lacks.size > 0 ? placeNodes(analysis, lacks) : undefined;
+    const groups = groupNodes(analysis, this.fuse, places);
     const stored = chooseStored(analysis, groups, this.fuse);
     this.collectConstraints(analysis);
     for (const [id, view] of scope.params) this.homes.set(`${id}:0`, view);
     for (const id of analysis.order) {
       const node = func.nodes[id];
-      if (opRecord(node.op).form.kind !== 'assign') continue;
+      if (opRecord(node.op).form.kind !== 'assign' || places?.why(id)) continue;
       this.homes.set(`${id}:0`, this.up.variable(node, node.attrs.variable as string));
     }
-    for (const g of orderGroups(groups, func)) this.emitGroup(g, stored);
+    for (const g of orderGroups(groups, func)) {
+      if (g.kind === 'placed') planPlaced(this, analysis, places as Places, g.level, lacks);
+      else this.emitGroup(g, stored);
+    }
     return func.results.map((ref, i) => this.finishResult(ref, scope.targets[i]));
   }
 
@@ -268,46 +279,47 @@ export class BodyPlanner implements BodyContext {
 
   /** Constraints of live nodes: those of sizes known at the start go to the host. */
   private collectConstraints(analysis: Analysis): void {
-    const seen = new Set<string>();
     for (const id of analysis.order) {
       const node = this.func.nodes[id];
+      const { nodeName: op } = opRecord(node.op);
       for (const c of node.constraints) {
-        const key = `${c.kind}:${dimKey(c.a)}:${dimKey(c.b)}`;
-        if (seen.has(key)) continue;
-        seen.add(key);
-        if (this.ready(c)) {
-          const { nodeName: op } = opRecord(node.op);
-          this.up.hostConstraint({ ...c, op, node: node.name, site: node.site });
-        } else this.pending.push({ constraint: c, node });
+        this.demand({ ...c, op, node: node.name, ...(node.site ? { site: node.site } : {}) });
       }
     }
+    this.flushChecks();
   }
 
-  private ready(c: Constraint): boolean {
-    const syms = new Map<string, Sym>();
-    collectSyms(c.a, syms);
-    collectSyms(c.b, syms);
-    return [...syms.keys()].every((id) => this.up.isKnown(id));
+  demand(c: PlanConstraint): void {
+    const key = `${c.kind}:${dimKey(c.a)}:${dimKey(c.b)}`;
+    if (this.demanded.has(key)) return;
+    this.demanded.add(key);
+    if (known(c, (id) => this.up.isStart(id))) this.up.hostConstraint(c);
+    else this.pending.push(c);
   }
 
   /** Checks constraints whose last size has just become known. */
   flushChecks(): void {
-    const left: typeof this.pending = [];
-    for (const p of this.pending) {
-      if (!this.ready(p.constraint)) {
-        left.push(p);
+    const left: PlanConstraint[] = [];
+    for (const c of this.pending) {
+      if (!known(c, (id) => this.up.isKnown(id))) {
+        left.push(c);
         continue;
       }
-      const record = opRecord(p.node.op);
-      const code = this.up.check({
-        node: p.node.name,
-        op: record.nodeName,
-        message: `${record.nodeName} "${p.node.name}": ${p.constraint.why}`,
-        site: p.node.site,
-      });
+      const { op, node, site, why } = c;
+      const message = `${op} "${node}": ${why}`;
+      const code = this.up.check({ node, op, message, ...(site ? { site } : {}) });
       const position = this.up.next();
-      this.up.push({ kind: 'check', position, constraint: p.constraint, code });
+      const { kind, a, b } = c;
+      this.up.push({ kind: 'check', position, constraint: { kind, a, b, why }, code });
     }
     this.pending = left;
   }
+}
+
+/** Whether all sizes of a constraint are known. */
+function known(c: Constraint, isKnown: (id: string) => boolean): boolean {
+  const syms = new Map<string, Sym>();
+  collectSyms(c.a, syms);
+  collectSyms(c.b, syms);
+  return [...syms.keys()].every(isKnown);
 }

@@ -2,16 +2,18 @@
 // bodies and branches are planned in place, and sizes known only in mid-run are bound where they
 // become known. The function must have gone through the passes: known ranks, no composites.
 
-import { asSym, collectSyms, type Dim, makeSym, prodDims, type Sym } from '../core/dim.ts';
+import { asSym, collectSyms, type Dim, makeSym, prodDims, type Sym, symDim } from '../core/dim.ts';
 import { boundOf } from '../core/dim-bound.ts';
 import type { DType, TypedArray } from '../core/dtype.ts';
 import { invariant } from '../core/error.ts';
+import { tensorType } from '../core/type.ts';
 import type { Func, Node } from '../graph/func.ts';
 import { resetExprPool } from '../kernel/expr.ts';
 import type { Kernel } from '../kernel/ir.ts';
 import { printKernel } from '../kernel/print.ts';
 import { variableUse } from './analysis.ts';
 import { BodyPlanner } from './body.ts';
+import { sizeKernel } from './direct.ts';
 import type { Scope, Services } from './services.ts';
 import {
   type BufferKind,
@@ -31,12 +33,31 @@ import {
 export interface PlanOptions {
   /** Off: every node is a kernel of its own and every value has a buffer. */
   readonly fuse?: boolean;
+  /** Dtypes that the device lacks: what needs them is placed on the CPU. */
+  readonly lacks?: ReadonlySet<DType> | undefined;
 }
 
 /** Builds the plan of a function. */
 export function buildPlan(func: Func, options: PlanOptions = {}): Plan {
   resetExprPool();
-  return new Planner(func, options.fuse ?? true).run();
+  const { fuse = true, lacks = NONE } = options;
+  const use = { ...variableUse(func), feeds: func.params, results: func.results };
+  return new Planner(func, fuse, isInitializer(use) ? NONE : lacks, [], []).run();
+}
+
+const NONE: ReadonlySet<DType> = new Set();
+
+/**
+ * Whether a plan gives variables their first values: it needs none, and nothing fed. Nothing of it is
+ * placed: a device that can't run all of it runs it on the CPU as a whole, as others may do too.
+ */
+export function isInitializer(
+  plan: {
+    readonly [part in 'reads' | 'writes' | 'feeds' | 'results']: readonly unknown[];
+  },
+): boolean {
+  const { reads, writes, feeds, results } = plan;
+  return writes.length > 0 && reads.length + feeds.length + results.length === 0;
 }
 
 interface MutableBuffer extends Omit<PlanBuffer, 'live'> {
@@ -47,6 +68,9 @@ interface MutableBuffer extends Omit<PlanBuffer, 'live'> {
 class Planner {
   private readonly func: Func;
   private readonly fuse: boolean;
+  private readonly lacks: ReadonlySet<DType>;
+  private readonly given: readonly Sym[];
+  private readonly wanted: readonly Sym[];
   private readonly kernels: Kernel[] = [];
   private readonly kernelIds = new Map<string, number>();
   private readonly buffers: MutableBuffer[] = [];
@@ -54,6 +78,7 @@ class Planner {
   private readonly constants = new Map<unknown, number>();
   private readonly checks: PlanCheck[] = [];
   private readonly known = new Set<string>([RUN_SYM]);
+  private readonly start = new Set<string>();
   private readonly late = new Set<string>();
   private readonly hostConstraints: PlanConstraint[] = [];
   private readonly segments: Segment[] = [];
@@ -61,9 +86,18 @@ class Planner {
   private position = 0;
   private counters = 0;
 
-  constructor(func: Func, fuse: boolean) {
+  constructor(
+    func: Func,
+    fuse: boolean,
+    lacks: ReadonlySet<DType>,
+    given: readonly Sym[],
+    wanted: readonly Sym[],
+  ) {
     this.func = func;
     this.fuse = fuse;
+    this.lacks = lacks;
+    this.given = given;
+    this.wanted = wanted;
   }
 
   run(): Plan {
@@ -71,6 +105,11 @@ class Planner {
     const feeds: PlanFeed[] = [];
     const startSyms: StartSym[] = [];
     const params = new Map<number, BufferView>();
+    for (const sym of this.given) {
+      if (this.known.has(sym.id)) continue;
+      this.known.add(sym.id);
+      startSyms.push({ sym, feed: null, axis: null, element: null });
+    }
     func.params.forEach((id, feed) => {
       const node = func.nodes[id];
       const type = node.types[0];
@@ -87,6 +126,7 @@ class Planner {
       feeds.push({ name: node.name, type, buffer });
       params.set(id, { buffer, offset: 0 });
     });
+    for (const id of this.known) this.start.add(id);
     const results = this.planFunc({
       func,
       params,
@@ -95,15 +135,20 @@ class Planner {
       iteration: 0,
       top: true,
     });
+    const told = this.told().map((sym) => this.sizeResult(sym));
     this.closeSegment();
     const last = this.position;
-    for (const r of results) this.touch(r.buffer, last);
+    const all = [
+      ...func.results.map((ref, i): PlanResult => {
+        return { view: results[i], type: func.nodes[ref.node].types[ref.port] };
+      }),
+      ...told,
+    ];
+    for (const { view } of all) this.touch(view.buffer, last);
     return {
       func,
       feeds,
-      results: func.results.map((ref, i): PlanResult => {
-        return { view: results[i], type: func.nodes[ref.node].types[ref.port] };
-      }),
+      results: all,
       kernels: this.kernels,
       buffers: this.buffers.map(({ first, last: end, ...b }) => ({ ...b, live: [first, end] })),
       segments: this.segments,
@@ -113,6 +158,22 @@ class Planner {
       ...variableUse(func),
       positions: last + 1,
     };
+  }
+
+  /** Those of the wanted sizes that are known by now. */
+  told(): readonly Sym[] {
+    return this.wanted.filter((s) => this.known.has(s.id));
+  }
+
+  /** A size as a result of the plan. */
+  private sizeResult(sym: Sym): PlanResult {
+    const view = { buffer: this.allocate('arena', 'int32', 1, sym.id), offset: 0 };
+    const { kernel, args } = sizeKernel(symDim(sym));
+    const position = this.next();
+    this.touch(view.buffer, position);
+    const id = this.kernelId(kernel);
+    this.steps.push({ kind: 'kernel', position, kernel: id, views: [view], args, nodes: [sym.id] });
+    return { view, type: tensorType('int32', []) };
   }
 
   private next(): number {
@@ -126,7 +187,8 @@ class Planner {
 
   /** A new buffer. A size with symbols that nothing bounds at the start makes it a tape. */
   private allocate(kind: BufferKind, dtype: DType, size: Dim, label: string): number {
-    let elements = boundOf(size);
+    // What is fed has its size, whatever bounds that had where it was found.
+    let elements = kind === 'feed' ? size : boundOf(size);
     let actual = kind;
     if (kind === 'arena' && this.hasLate(elements)) {
       actual = 'tape';
@@ -213,8 +275,19 @@ class Planner {
         this.closeSegment();
         this.segments.push({ kind: 'host', step });
       },
+      placed: (step) => {
+        this.closeSegment();
+        this.segments.push({ kind: 'placed', step });
+      },
+      subplan: (func, given, wanted) => {
+        const planner = new Planner(func, this.fuse, NONE, given, wanted);
+        const plan = planner.run();
+        return { plan, told: planner.told() };
+      },
+      lacks: this.lacks,
       counter: () => makeSym(`$k${this.counters++}`),
       isKnown: (id) => this.known.has(id),
+      isStart: (id) => this.start.has(id),
       learn: (sym, isLate) => {
         this.known.add(sym.id);
         if (isLate) this.late.add(sym.id);

@@ -20,7 +20,7 @@ import { invariant, UnsupportedError } from '../core/error.ts';
 import type { TensorType } from '../core/type.ts';
 import type { Func, Node, Ref } from '../graph/func.ts';
 import type { Scope, Services } from './services.ts';
-import type { BufferView, HostStep, Step } from './types.ts';
+import type { BufferView, HostStep, PlanConstraint, Step } from './types.ts';
 
 /** What the planning of a body offers to its loops and branches. */
 export interface BodyContext {
@@ -32,6 +32,8 @@ export interface BodyContext {
   place(ref: Ref): BufferView[];
   setHome(ref: Ref, view: BufferView): void;
   copy(from: BufferView, to: BufferView, ref: Ref): void;
+  /** Checks a constraint as soon as its sizes are known. */
+  demand(c: PlanConstraint): void;
   flushChecks(): void;
 }
 

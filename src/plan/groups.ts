@@ -26,6 +26,7 @@ import {
   traceViews,
 } from './access.ts';
 import type { Analysis } from './analysis.ts';
+import type { Places } from './place.ts';
 
 /** Where a member stands in the nest, and the index of its elements there. */
 export interface Place {
@@ -37,8 +38,13 @@ export interface Place {
 
 export interface Group {
   readonly id: number;
-  /** `opaque`: a step of its own. `contraction`: a reduction that reads its inputs many times. */
-  readonly kind: 'nest' | 'contraction' | 'opaque';
+  /**
+   * `opaque`: a step of its own. `contraction`: a reduction that reads its inputs many times. `placed`: a
+   * region on the CPU.
+   */
+  readonly kind: 'nest' | 'contraction' | 'opaque' | 'placed';
+  /** The level of its members (see {@link Places}); 0 where nothing is placed. */
+  readonly level: number;
   readonly members: number[];
   readonly places: Map<number, Place>;
   outAxes: readonly Sym[];
@@ -48,12 +54,21 @@ export interface Group {
   readonly deps: Set<Group>;
 }
 
+/** Whether a group is no kernel of fused nodes: its inputs and outputs all need buffers. */
+export function isOwnStep(g: Group): boolean {
+  return g.kind === 'opaque' || g.kind === 'placed';
+}
+
 /** A kernel with more members than this gains nothing more from fusion. */
 const MAX_MEMBERS = 160;
 
-/** Groups the solid nodes of a function; with `fuse` off each stands alone. */
-export function groupNodes(analysis: Analysis, fuse: boolean): Group[] {
-  const builder = new GroupBuilder(analysis, fuse);
+/** Groups the solid nodes of a function; with `fuse` off each on the device stands alone. */
+export function groupNodes(
+  analysis: Analysis,
+  fuse: boolean,
+  places: Places | undefined = undefined,
+): Group[] {
+  const builder = new GroupBuilder(analysis, fuse, places);
   for (const id of analysis.order) if (analysis.solid.has(id)) builder.place(id);
   return builder.groups;
 }
@@ -95,18 +110,27 @@ class GroupBuilder {
   private readonly frame: Frame;
   private readonly analysis: Analysis;
   private readonly fuse: boolean;
+  private readonly places: Places | undefined;
+  /** The groups of regions, by level. */
+  private readonly regions = new Map<number, Group>();
 
-  constructor(analysis: Analysis, fuse: boolean) {
+  constructor(analysis: Analysis, fuse: boolean, places: Places | undefined) {
     this.analysis = analysis;
     this.func = analysis.func;
     this.frame = plainFrame(analysis.func);
     this.fuse = fuse;
+    this.places = places;
   }
 
   place(id: number): void {
     const node = this.func.nodes[id];
     const kind = opRecord(node.op).form.kind;
     const inputs = this.inputGroups(id);
+    const level = this.places?.level(id) ?? 0;
+    if (level % 2 === 1) {
+      this.placeElsewhere(id, level, inputs);
+      return;
+    }
     const joinable =
       kind === 'scalar' ||
       kind === 'index' ||
@@ -116,7 +140,9 @@ class GroupBuilder {
       (kind === 'reduce' && !isContraction(node));
     if (joinable && this.fuse) {
       for (const g of this.candidates(id)) {
-        if (g.members.length >= MAX_MEMBERS || this.wouldCycle(g, inputs)) continue;
+        // Across levels a group could come to wait for a region that waits for it.
+        if (g.level !== level || g.members.length >= MAX_MEMBERS) continue;
+        if (this.wouldCycle(g, inputs)) continue;
         const place = kind === 'reduce' ? this.joinReduce(node, g) : this.joinMap(node, g);
         if (place) {
           this.add(g, id, place, inputs);
@@ -124,7 +150,33 @@ class GroupBuilder {
         }
       }
     }
-    this.open(node, inputs);
+    this.open(node, level, inputs);
+  }
+
+  /** Adds a node to its region, whatever that already holds. */
+  private placeElsewhere(id: number, level: number, inputs: ReadonlySet<Group>): void {
+    let g = this.regions.get(level);
+    if (!g) {
+      g = this.newGroup('placed', level);
+      this.regions.set(level, g);
+    }
+    this.add(g, id, { level: 'row', index: [] }, inputs);
+  }
+
+  private newGroup(kind: Group['kind'], level: number): Group {
+    const g: Group = {
+      id: this.groups.length,
+      kind,
+      level,
+      members: [],
+      places: new Map(),
+      outAxes: [],
+      redAxes: [],
+      full: null,
+      deps: new Set(),
+    };
+    this.groups.push(g);
+    return g;
   }
 
   private add(g: Group, id: number, place: Place, inputs: ReadonlySet<Group>): void {
@@ -156,7 +208,7 @@ class GroupBuilder {
       for (;;) {
         const g = this.groupOf.get(at);
         if (g) {
-          if (g.kind !== 'opaque') found.add(g);
+          if (!isOwnStep(g)) found.add(g);
           break;
         }
         const n = this.func.nodes[at];
@@ -351,24 +403,15 @@ class GroupBuilder {
     return { red: red.index.map(rename), outSyms, redSyms };
   }
 
-  private open(node: Node, inputs: ReadonlySet<Group>): void {
+  private open(node: Node, level: number, inputs: ReadonlySet<Group>): void {
     const { form } = opRecord(node.op);
     const opaque =
       form.kind === 'kernel' ||
       form.kind === 'loop' ||
       form.kind === 'branch' ||
       form.kind === 'host';
-    const g: Group = {
-      id: this.groups.length,
-      kind: opaque ? 'opaque' : isContraction(node) ? 'contraction' : 'nest',
-      members: [],
-      places: new Map(),
-      outAxes: [],
-      redAxes: [],
-      full: null,
-      deps: new Set(),
-    };
-    this.groups.push(g);
+    const kind = opaque ? 'opaque' : isContraction(node) ? 'contraction' : 'nest';
+    const g = this.newGroup(kind, level);
     if (opaque) {
       this.add(g, node.id, { level: 'row', index: [] }, inputs);
       return;

@@ -5,7 +5,16 @@ import type { Dim, Sym } from '../core/dim.ts';
 import type { DType } from '../core/dtype.ts';
 import type { Func, Node } from '../graph/func.ts';
 import type { Kernel } from '../kernel/ir.ts';
-import type { BufferKind, BufferView, HostStep, PlanCheck, PlanConstraint, Step } from './types.ts';
+import type {
+  BufferKind,
+  BufferView,
+  HostStep,
+  PlacedStep,
+  Plan,
+  PlanCheck,
+  PlanConstraint,
+  Step,
+} from './types.ts';
 
 /** What planning one function or body needs from around it. */
 export interface Scope {
@@ -33,8 +42,22 @@ export interface Services {
   push(step: Step): void;
   collect(make: () => void): Step[];
   host(step: HostStep): void;
+  placed(step: PlacedStep): void;
+  /**
+   * Plans a function for another device: `given` are the sizes that its runs are told. Of the `wanted` ones
+   * those that it finds are results after its own.
+   */
+  subplan(
+    func: Func,
+    given: readonly Sym[],
+    wanted: readonly Sym[],
+  ): { readonly plan: Plan; readonly told: readonly Sym[] };
+  /** Dtypes that must be placed elsewhere. */
+  readonly lacks: ReadonlySet<DType>;
   counter(): Sym;
   isKnown(id: string): boolean;
+  /** Whether a size is known before the run. */
+  isStart(id: string): boolean;
   learn(sym: Sym, late: boolean): void;
   announce(sym: Sym): void;
   hostConstraint(c: PlanConstraint): void;

@@ -2,6 +2,7 @@
 // into their index expressions.
 
 import { type Dim, dimOf, mentions, splitAffine } from '../core/dim.ts';
+import type { DType } from '../core/dtype.ts';
 import { linearIndex } from '../core/type.ts';
 import type { Func } from '../graph/func.ts';
 import { opRecord } from '../graph/op.ts';
@@ -17,20 +18,27 @@ import {
   traceViews,
 } from './access.ts';
 import { type Analysis, isKnownSizes, liveOrder } from './analysis.ts';
-import type { Group } from './groups.ts';
+import { type Group, isOwnStep } from './groups.ts';
 
 /** A value cheaper than this (in additions) is recomputed by other kernels rather than stored. */
 const RECOMPUTE_COST = 4;
 
-/** Views and known sizes that need a buffer: results, inputs of opaque steps, operands of contractions. */
-export function viewsToStore(func: Func): Set<number> {
+/**
+ * Views and known sizes that need a buffer: results, inputs of opaque steps, operands of contractions. Of
+ * dtypes that the device lacks, constants and variables that are results do too.
+ */
+export function viewsToStore(func: Func, lacks: ReadonlySet<DType>): Set<number> {
   const out = new Set<number>();
   const need = (id: number): void => {
     const node = func.nodes[id];
     const { form } = opRecord(node.op);
     if (form.kind === 'view' || (isKnownSizes(node) && form.kind !== 'leaf')) out.add(id);
   };
-  for (const r of func.results) need(r.node);
+  for (const r of func.results) {
+    const { types } = func.nodes[r.node];
+    if (lacks.has(types[r.port].dtype) && !func.params.includes(r.node)) out.add(r.node);
+    else need(r.node);
+  }
   const frame = plainFrame(func);
   for (const id of liveOrder(func)) {
     const node = func.nodes[id];
@@ -91,7 +99,7 @@ export function chooseStored(
     const node = func.nodes[id];
     const g = groupOf.get(id) as Group;
     const place = g.places.get(id);
-    if (!place || place.red || g.kind === 'opaque') total = Number.POSITIVE_INFINITY;
+    if (!place || place.red || isOwnStep(g)) total = Number.POSITIVE_INFINITY;
     else {
       const frame = plainFrame(func);
       for (const read of readsOf(frame, node, place.index)) {
@@ -114,12 +122,12 @@ export function chooseStored(
       const outside = users.filter((u) => groupOf.get(u) !== g);
       const must =
         !fuse ||
-        g.kind === 'opaque' ||
+        isOwnStep(g) ||
         kind === 'assign' ||
         kind === 'readVariable' ||
         results.has(id) ||
         operands.has(id) ||
-        outside.some((u) => groupOf.get(u)?.kind === 'opaque');
+        outside.some((u) => isOwnStep(groupOf.get(u) as Group));
       if (must || (outside.length > 0 && cost(id) > RECOMPUTE_COST)) stored.add(id);
     }
   }

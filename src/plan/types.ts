@@ -107,6 +107,33 @@ export interface HostStep {
   readonly outputs: readonly { readonly view: BufferView; readonly type: TensorType }[];
 }
 
+/**
+ * Runs nodes that the device can't on another one, by a plan of their own: a boundary between segments. Top
+ * level only.
+ */
+export interface PlacedStep {
+  readonly kind: 'placed';
+  readonly position: number;
+  readonly device: 'cpu';
+  /** Its feeds are the inputs, its results the outputs and then the sizes, as int32 scalars. */
+  readonly plan: Plan;
+  readonly inputs: readonly { readonly view: BufferView; readonly type: TensorType }[];
+  readonly outputs: readonly { readonly view: BufferView; readonly type: TensorType }[];
+  /** Sizes that the plan finds. */
+  readonly sizes: readonly Sym[];
+  /** Variables that live on the device and are used in bodies here. All others live where this runs. */
+  readonly shared: readonly SharedVariable[];
+  /** The nodes, and why they are here: the dtype that the device lacks. */
+  readonly nodes: readonly { readonly name: string; readonly why: string }[];
+}
+
+export interface SharedVariable {
+  readonly name: string;
+  readonly view: BufferView;
+  readonly type: TensorType;
+  readonly written: boolean;
+}
+
 /** Makes a `tape` hold at least this many elements, a size known only now; keeps its contents. */
 export interface ReserveStep {
   readonly kind: 'reserve';
@@ -118,10 +145,11 @@ export interface ReserveStep {
 /** What a device runs by itself. */
 export type Step = KernelStep | BindStep | CheckStep | LoopStep | BranchStep | ReserveStep;
 
-/** Steps that run without a return to JavaScript, or one host call. */
+/** Steps that run without a return to JavaScript, one host call, or what runs on another device. */
 export type Segment =
   | { readonly kind: 'device'; readonly steps: readonly Step[] }
-  | { readonly kind: 'host'; readonly step: HostStep };
+  | { readonly kind: 'host'; readonly step: HostStep }
+  | { readonly kind: 'placed'; readonly step: PlacedStep };
 
 /** A feed of the plan: the n-th `param` of its func. */
 export interface PlanFeed {
@@ -148,7 +176,8 @@ export interface PlanCheck {
 /** A symbol with a value before the run starts: a size of a feed, or an element of a fed shape. */
 export interface StartSym {
   readonly sym: Sym;
-  readonly feed: number;
+  /** Null where whoever runs the plan knows the value from elsewhere: a size around a placed step. */
+  readonly feed: number | null;
   /** The axis that tells it, or null where the contents do. */
   readonly axis: number | null;
   readonly element: number | null;

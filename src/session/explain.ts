@@ -11,12 +11,11 @@ import { visit } from '../graph/walk.ts';
 import { printKernel } from '../kernel/print.ts';
 import { cutFunc } from '../passes/cut.ts';
 import { mergeLoops } from '../passes/merge-loops.ts';
-import type { PassOptions } from '../passes/pipeline.ts';
 import { unifySizes } from '../passes/sizes.ts';
-import type { BufferView, Plan, Step } from '../plan/types.ts';
+import type { BufferView, PlacedStep, Plan, Step } from '../plan/types.ts';
 import { diffLines } from '../util/diff.ts';
 import { type Feedable, feedTarget } from './feeds.ts';
-import { Program } from './program.ts';
+import { Program, type ProgramOptions } from './program.ts';
 import type { FlatFetches } from './structure.ts';
 
 /** The text of {@link Session.explain}. */
@@ -25,7 +24,7 @@ export function explainProgram(
   flat: FlatFetches,
   feeds: readonly Feedable[],
   device: Device,
-  options: { fuse: boolean; passes: PassOptions },
+  options: ProgramOptions,
 ): string {
   const targets = feeds.map((f) => feedTarget(graph, f));
   const named = new Set(targets.flatMap((t) => t.refs.map((r) => r.node)));
@@ -87,6 +86,10 @@ export function planText(plan: Plan): string[] {
     out.push(`demand ${dimToString(c.a)} ${c.kind} ${dimToString(c.b)}  // ${c.node}`);
   }
   for (const [i, s] of plan.segments.entries()) {
+    if (s.kind === 'placed') {
+      out.push(`segment ${i} (placed on the ${s.step.device})`, ...placedText(s.step));
+      continue;
+    }
     out.push(`segment ${i} (${s.kind})`);
     if (s.kind === 'device') out.push(...stepsText(s.steps, '  '));
     else out.push(`  call ${s.step.node}`);
@@ -101,6 +104,19 @@ export function planText(plan: Plan): string[] {
     '',
   );
   return out;
+}
+
+/** What is placed elsewhere: the nodes and why, what goes in and out, and the plan it is run by. */
+function placedText({ plan, nodes, inputs, outputs, sizes, shared }: PlacedStep): string[] {
+  const list = (of: readonly { readonly view: BufferView }[]): string =>
+    of.map(({ view }) => viewText(view)).join(', ') || 'nothing';
+  const found = sizes.map((s) => `, size ${s.id}`).join('');
+  return [
+    ...nodes.map(({ name, why }) => `  ${name}: ${why}`),
+    ...shared.map(({ name, view }) => `  variable ${name} ${viewText(view)} of the device`),
+    `  from ${list(inputs)} to ${list(outputs)}${found}`,
+    ...planText(plan).map((line) => (line === '' ? '' : `  | ${line}`)),
+  ];
 }
 
 function countKernels(steps: readonly Step[]): number {

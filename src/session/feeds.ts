@@ -5,7 +5,14 @@ import type { DeviceValue } from '../backends/backend.ts';
 import { asSym, type Dim } from '../core/dim.ts';
 import { evalDim } from '../core/dim-value.ts';
 import type { DType, TypedArray } from '../core/dtype.ts';
-import { DTypeError, FeedError, GraphError, UnsupportedError, ValueError } from '../core/error.ts';
+import {
+  DTypeError,
+  FeedError,
+  GraphError,
+  invariant,
+  UnsupportedError,
+  ValueError,
+} from '../core/error.ts';
 import { dtypeOfTyped, toNDArray } from '../core/from-nested.ts';
 import { type HostTensor, type NDArray, ndarrayOf } from '../core/ndarray.ts';
 import { shapeToString, typeToString } from '../core/type.ts';
@@ -262,7 +269,8 @@ export function bindSizes(func: Func, feeds: readonly Feed[]): Map<string, numbe
 
 /** The values of a plan's start symbols. */
 export function startValues(syms: readonly StartSym[], feeds: readonly Feed[]): number[] {
-  return syms.map(({ feed, axis, element }) =>
-    axis !== null ? feeds[feed].value.shape[axis] : contents(feeds[feed])[element as number],
-  );
+  return syms.map(({ sym, feed, axis, element }) => {
+    invariant(feed !== null, `the size "${sym.id}" comes from no feed`);
+    return axis !== null ? feeds[feed].value.shape[axis] : contents(feeds[feed])[element as number];
+  });
 }

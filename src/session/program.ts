@@ -3,6 +3,7 @@
 
 import type { Device, Executable } from '../backends/backend.ts';
 import { evalDim } from '../core/dim-value.ts';
+import type { DType } from '../core/dtype.ts';
 import { ShapeError } from '../core/error.ts';
 import type { Constraint, Func } from '../graph/func.ts';
 import { type PassOptions, runPasses } from '../passes/pipeline.ts';
@@ -24,6 +25,8 @@ export interface Compiled {
 export interface ProgramOptions {
   readonly fuse: boolean;
   readonly passes: PassOptions;
+  /** Dtypes that the device lacks. */
+  readonly lacks: ReadonlySet<DType> | undefined;
 }
 
 /** What a run with feeds of certain shapes needs. */
@@ -89,7 +92,8 @@ export class Program {
   plan(classes: readonly SizeClass[] | null, trace?: PassOptions['trace']): Plan {
     const special = classes === null ? this.func : specialise(this.func, this.pairs, classes);
     const passes = trace ? { ...this.options.passes, trace } : this.options.passes;
-    return buildPlan(runPasses(special, passes), { fuse: this.options.fuse });
+    const { fuse, lacks } = this.options;
+    return buildPlan(runPasses(special, passes), { fuse, lacks });
   }
 
   dispose(): void {

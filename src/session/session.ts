@@ -8,6 +8,7 @@ import type {
   Device,
   DeviceStats,
   DeviceValue,
+  PlacedStats,
   RunBindings,
 } from '../backends/backend.ts';
 import { getBackend } from '../backends/backend.ts';
@@ -43,7 +44,13 @@ import {
   feedValue,
   startValues,
 } from './feeds.ts';
-import { type Bound, type Compiled, checkConstraints, Program } from './program.ts';
+import {
+  type Bound,
+  type Compiled,
+  checkConstraints,
+  Program,
+  type ProgramOptions,
+} from './program.ts';
 import { type FetchResult, flattenFetches, type KeptResult } from './structure.ts';
 
 export interface SessionOptions {
@@ -124,6 +131,8 @@ export interface ProgramStats {
     /** The least an arena for the largest sizes so far could be, by liveness. */
     readonly arenaLowerBound: number;
     readonly slotBytes: number;
+    /** Segments and nodes that run on the CPU because the device lacks a dtype; absent if none do. */
+    readonly placed?: PlacedStats | undefined;
   }[];
 }
 
@@ -301,7 +310,13 @@ export class Session {
   explain(fetches: unknown, feeds: readonly Feedable[] = []): string {
     this.checkOpen();
     const flat = flattenFetches(this.graph, fetches);
-    return explainProgram(this.graph, flat, feeds, this.device, this.options);
+    return explainProgram(this.graph, flat, feeds, this.device, this.programOptions());
+  }
+
+  /** How programs are compiled on the device, which a choosing backend knows once it is ready. */
+  private programOptions(): ProgramOptions {
+    const { lacks } = (this.device.chosen ?? this.opened).capabilities;
+    return { ...this.options, lacks };
   }
 
   /**
@@ -419,7 +434,7 @@ export class Session {
         flat.effects,
         targets.map((t, i) => ({ refs: t.refs, name: t.name, type: feedType(t, values[i]) })),
       );
-      program = new Program(unifySizes(mergeLoops(cut)), this.device, this.options);
+      program = new Program(unifySizes(mergeLoops(cut)), this.device, this.programOptions());
       this.programs.set(key, program);
     }
     if (site.ranked) site.program = program;

@@ -138,6 +138,7 @@ class PlanRun {
     for (const s of this.plan.segments) {
       if (s.kind === 'device') this.steps(s.steps);
       else {
+        if (s.kind === 'placed') throw new Error('the interpreter places nothing elsewhere');
         const { step } = s;
         const inputs = step.inputs.map((x) => {
           const shape = (x.type.shape as Dim[]).map((d) => this.size(d));

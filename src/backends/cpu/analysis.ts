@@ -5,7 +5,7 @@ import { walkSteps } from '../../codegen/wasm/block.ts';
 import { canFail, firstWrite } from '../../codegen/wasm/entry.ts';
 import type { Dim } from '../../core/dim.ts';
 import { evalDim } from '../../core/dim-value.ts';
-import type { Site } from '../../core/error.ts';
+import { InternalError, type Site } from '../../core/error.ts';
 import type { Func, Node } from '../../graph/func.ts';
 import type { HostStep, KernelStep, Plan, Segment, Step } from '../../plan/types.ts';
 
@@ -44,7 +44,8 @@ export function risksOf(plan: Plan): Risks {
     const { position, outputs } = segment.step;
     checks = Math.max(checks, position);
     polls = Math.max(polls, position);
-    for (const { view } of outputs) {
+    const shared = segment.kind === 'placed' ? segment.step.shared.filter((v) => v.written) : [];
+    for (const { view } of [...outputs, ...shared]) {
       const name = plan.buffers[view.buffer].variable;
       if (name !== undefined && !writes.has(name)) writes.set(name, position);
     }
@@ -108,9 +109,10 @@ export function barePlan(plan: Plan): BarePlan {
     return node ? [withSite({ ...node, attrs: { variable: name }, values: [] })] : [];
   });
   const func = { ...plan.func, params: [], nodes, results: [], effects: [] };
-  const segments = plan.segments.map((s) =>
-    s.kind === 'host' ? { ...s, step: { ...s.step, fn: null } } : s,
-  );
+  const segments = plan.segments.map((s) => {
+    if (s.kind === 'placed') throw new InternalError('a plan for the CPU places nothing elsewhere');
+    return s.kind === 'host' ? { ...s, step: { ...s.step, fn: null } } : s;
+  });
   const [checks, constraints] = [plan.checks.map(withSite), plan.constraints.map(withSite)];
   return { ...plan, func, segments, checks, constraints };
 }

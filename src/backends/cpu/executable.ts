@@ -214,6 +214,7 @@ export class CpuExecutable implements Executable {
           this.#device(this.#entries[entry++], run);
           continue;
         }
+        if (segment.kind !== 'host') throw new InternalError('the CPU places nothing elsewhere');
         const { step } = segment;
         const inputs = step.inputs.map(({ view, type }) => storage.read(view, type));
         const out = callHost(step, inputs, (id) => storage.value(id));

@@ -5,17 +5,20 @@ import type { WgslLimits } from '../../codegen/wgsl/program.ts';
 import type { DType } from '../../core/dtype.ts';
 import { StateError, UnsupportedError } from '../../core/error.ts';
 import { type HostTensor, sizeOf } from '../../core/ndarray.ts';
+import { isInitializer } from '../../plan/build.ts';
 import type { Plan } from '../../plan/types.ts';
 import type { AdapterOptions, Device, DeviceOptions, DeviceStats, Executable } from '../backend.ts';
 import { localCpuDevice } from '../cpu/backend.ts';
 import type { CpuDevice } from '../cpu/device.ts';
 import { Commands, type GpuCounts } from './commands.ts';
-import { GpuExecutable, type GpuParts } from './executable.ts';
+import { CpuSide, LACKS } from './cpu-side.ts';
+import { GpuExecutable } from './executable.ts';
 import { MAP_READ } from './flags.ts';
 import { type Gpu, LEAST_LIMITS, type Lease, leaseGpu } from './gpu.ts';
 import { InitialRun } from './initial-run.ts';
 import { bytesOf, fromWords, type GpuBuffer, GpuMemory, toWords } from './memory.ts';
-import { GpuValue, valueLost } from './value.ts';
+import type { GpuParts } from './parts.ts';
+import { type CountedValue, GpuValue, valueLost } from './value.ts';
 import { Variables } from './variables.ts';
 
 /** How long to wait for the reason of a failure, in ms. */
@@ -27,18 +30,21 @@ export class GpuDevice implements Device, GpuParts {
   readonly memory: GpuMemory;
   readonly variables: Variables;
   readonly commands: Commands;
+  readonly cpu: CpuSide;
   readonly #counts: GpuCounts = { submits: 0, dispatches: 0, bindGroups: 0 };
   readonly #adapter: AdapterOptions;
   /** The variables' values after the last run, if they are wanted. */
   readonly #copies: Map<string, HostTensor> | undefined;
   #lease: Lease | undefined;
-  #cpu: CpuDevice | undefined;
+  /** Runs initializers, here even in a page: their values are uploaded at once. */
+  #initial: CpuDevice | undefined;
   #closed = false;
 
   constructor(options: DeviceOptions, adapter: AdapterOptions) {
     this.memory = new GpuMemory(() => this.gpu(), options.memoryLimit ?? Number.POSITIVE_INFINITY);
     this.variables = new Variables(this.memory);
     this.commands = new Commands(() => this.gpu().device, this.memory, this.#counts);
+    this.cpu = new CpuSide(options);
     this.#adapter = adapter;
     this.#copies = options.keepHostCopy ? new Map() : undefined;
     this.ready = this.#open();
@@ -101,11 +107,12 @@ export class GpuDevice implements Device, GpuParts {
   compile(plan: Plan): Executable {
     if (!isInitializer(plan)) return new GpuExecutable(plan, this);
     // Equal seeds then give equal weights on every backend, bit for bit.
-    this.#cpu ??= localCpuDevice();
-    return new InitialRun(plan, this.#cpu, this);
+    this.#initial ??= localCpuDevice();
+    return new InitialRun(plan, this.#initial, this);
   }
 
-  async put(value: HostTensor): Promise<GpuValue> {
+  async put(value: HostTensor): Promise<CountedValue> {
+    if (LACKS.has(value.dtype)) return await this.cpu.put(value);
     await this.revive();
     const { device } = this.gpu();
     const { dtype, shape, data } = value;
@@ -116,10 +123,11 @@ export class GpuDevice implements Device, GpuParts {
   }
 
   hasVariable(name: string): boolean {
-    return (this.#copies ?? this.variables).has(name);
+    return this.cpu.has(name) || (this.#copies ?? this.variables).has(name);
   }
 
   readVariable(name: string): HostTensor | undefined {
+    if (this.cpu.has(name)) return this.cpu.readVariable(name);
     if (!this.variables.has(name)) return undefined;
     const copy = this.#copies?.get(name);
     if (copy) return copyOf(copy);
@@ -130,6 +138,10 @@ export class GpuDevice implements Device, GpuParts {
   }
 
   writeVariable(name: string, value: HostTensor): void {
+    if (LACKS.has(value.dtype)) {
+      this.cpu.writeVariable(name, value);
+      return;
+    }
     this.#copies?.set(name, copyOf(value));
     // Whatever comes next brings a new device up, with the copies.
     if (this.#copies && this.#lease?.gpu.lost) return;
@@ -179,7 +191,8 @@ export class GpuDevice implements Device, GpuParts {
   close(): void {
     if (this.#closed) return;
     if (!this.#lease?.gpu.lost) this.variables.clear();
-    this.#cpu?.close();
+    this.#initial?.close();
+    this.cpu.close();
     this.#closed = true;
     this.#lease?.end();
   }
@@ -187,14 +200,4 @@ export class GpuDevice implements Device, GpuParts {
 
 function copyOf({ dtype, shape, data }: HostTensor): HostTensor {
   return { dtype, shape, data: data.slice() };
-}
-
-/** Whether a plan gives variables their first values: it needs none, and nothing fed. */
-function isInitializer(plan: Plan): boolean {
-  return (
-    plan.writes.length > 0 &&
-    plan.reads.length === 0 &&
-    plan.feeds.length === 0 &&
-    plan.results.length === 0
-  );
 }

@@ -2,24 +2,15 @@
 // submits them at once, and reads what was fetched. Steps whose course depends on values (bound sizes,
 // predicates) are read back in between. Invariant: a run that fails leaves variables as they were.
 
-import type { WgslLimits } from '../../codegen/wgsl/program.ts';
 import type { Dim, Sym } from '../../core/dim.ts';
 import { evalDim } from '../../core/dim-value.ts';
-import type { DType } from '../../core/dtype.ts';
-import {
-  AbortedError,
-  ExecutionError,
-  InternalError,
-  invariant,
-  StateError,
-  TensorloomError,
-  TimeoutError,
-} from '../../core/error.ts';
+import { InternalError, invariant, StateError, TensorloomError } from '../../core/error.ts';
 import { type HostTensor, sizeOf } from '../../core/ndarray.ts';
 import type { TensorType } from '../../core/type.ts';
 import {
   type BufferView,
   type KernelStep,
+  type PlacedStep,
   type Plan,
   RUN_SYM,
   type Step,
@@ -27,51 +18,18 @@ import {
 import type { Executable, ExecutableStats, RunBindings } from '../backend.ts';
 import { type Risks, risksOf, variableShape } from '../cpu/analysis.ts';
 import { callHost } from '../host-call.ts';
+import { uninitialized } from '../variable-error.ts';
 import type { Pack } from './bound-kernel.ts';
 import { PlanBuffers } from './buffers.ts';
-import type { Commands } from './commands.ts';
-import { MAP_READ } from './flags.ts';
-import type { Gpu } from './gpu.ts';
-import {
-  bytesOf,
-  elementBytes,
-  fromWords,
-  type GpuBuffer,
-  type GpuMemory,
-  toWords,
-  WORD,
-  wholeWords,
-} from './memory.ts';
+import { LACKS } from './cpu-side.ts';
+import { checkError, checkTime } from './ends.ts';
+import { bytesOf, elementBytes, type GpuBuffer, toWords, WORD } from './memory.ts';
+import type { GpuParts } from './parts.ts';
+import { type PlacedRun, PlacedSteps } from './placed.ts';
 import { type PreparedStep, prepareSteps, wgslSource } from './prepare.ts';
-import { GpuValue, type ValueOwner, valueLost } from './value.ts';
-import type { Variables, WriteRequest, WriteSet } from './variables.ts';
-
-/** What an executable needs of its device. */
-export interface GpuParts extends ValueOwner {
-  /** The device; throws once it is lost or closed. */
-  gpu(): Gpu;
-  /** What shaders may use; the least there is before the device is open. */
-  limits(): WgslLimits;
-  /** Whether variables are read back with the runs that write them, for {@link noteVariable}. */
-  readonly keepsCopies: boolean;
-  noteVariable(name: string, value: HostTensor): void;
-  /** Replaces a lost device, if variables have copies; says whether it did. */
-  revive(): Promise<boolean>;
-  /** Waits a moment for the news that the device is lost. */
-  settleLoss(): Promise<void>;
-  readonly memory: GpuMemory;
-  readonly variables: Variables;
-  readonly commands: Commands;
-}
-
-/** A value to read. */
-interface Source {
-  readonly buffer: GpuBuffer;
-  /** The byte of its first element. */
-  readonly at: number;
-  readonly dtype: DType;
-  readonly shape: readonly number[];
-}
+import { Readback, type Source } from './readback.ts';
+import { CountedValue, GpuValue, valueLost } from './value.ts';
+import type { WriteRequest, WriteSet } from './variables.ts';
 
 /** Loops are submitted in pieces of about so many dispatches. */
 const MAX_PENDING = 16384;
@@ -85,7 +43,12 @@ interface Run {
   readonly elements: readonly number[];
   readonly buffers: GpuBuffer[];
   readonly writes: WriteSet;
+  readonly placed: PlacedRun;
+  /** Whether results stay on their devices. */
+  readonly keep: boolean;
 }
+
+type Results = HostTensor[] | CountedValue[];
 
 /** A plan that runs as WGSL. */
 export class GpuExecutable implements Executable {
@@ -93,10 +56,13 @@ export class GpuExecutable implements Executable {
   readonly #parts: GpuParts;
   readonly #buffers: PlanBuffers;
   readonly #risks: Risks;
+  readonly #placed: PlacedSteps;
+  readonly #readback: Readback;
+  /** Whether anything at all runs on the GPU. */
+  readonly #onGpu: boolean;
   #steps: Promise<ReadonlyMap<KernelStep, PreparedStep>> | undefined;
   #prepared: ReadonlyMap<KernelStep, PreparedStep> = new Map();
   #failed: GpuBuffer | undefined;
-  #staging: GpuBuffer | undefined;
   readonly #constants = new Set<number>();
   /** Memory between dispatches by place, and of packs. */
   readonly #scratch = new Map<string, GpuBuffer>();
@@ -110,14 +76,17 @@ export class GpuExecutable implements Executable {
     this.#era = parts.memory.era;
     this.#buffers = new PlanBuffers(plan, parts.memory);
     this.#risks = risksOf(plan);
+    this.#placed = new PlacedSteps(plan, parts.cpu);
+    this.#readback = new Readback(parts, (code) => checkError(plan, code));
+    this.#onGpu = plan.segments.some((s) => s.kind !== 'placed');
   }
 
   run(bindings: RunBindings): Promise<HostTensor[]> {
-    return this.#execute(bindings, (run) => this.#fetch(run));
+    return this.#execute(bindings, false) as Promise<HostTensor[]>;
   }
 
-  keep(bindings: RunBindings): Promise<GpuValue[]> {
-    return this.#execute(bindings, (run) => this.#keep(run));
+  keep(bindings: RunBindings): Promise<CountedValue[]> {
+    return this.#execute(bindings, true) as Promise<CountedValue[]>;
   }
 
   stats(): ExecutableStats {
@@ -128,6 +97,7 @@ export class GpuExecutable implements Executable {
       arenaBytes: bytes,
       arenaLowerBound: bytes,
       slotBytes: this.#buffers.bytes('tape'),
+      placed: this.#placed.stats,
     };
   }
 
@@ -139,21 +109,23 @@ export class GpuExecutable implements Executable {
     if (this.#disposed) return;
     this.#disposed = true;
     this.#buffers.free();
-    for (const b of [this.#failed, this.#staging, ...this.#scratch.values()]) {
+    this.#placed.dispose();
+    this.#readback.dispose();
+    for (const b of [this.#failed, ...this.#scratch.values()]) {
       if (b) this.#parts.memory.free(b);
     }
   }
 
-  async #execute<R>(bindings: RunBindings, results: (run: Run) => Promise<R>): Promise<R> {
+  async #execute(bindings: RunBindings, keep: boolean): Promise<Results> {
     if (this.#disposed) throw new StateError('run/disposed', 'the executable is disposed.');
     const parts = this.#parts;
     await parts.revive();
     try {
-      return await this.#attempt(bindings, results);
+      return await this.#attempt(bindings, keep);
     } catch (error) {
       if (!(error instanceof TensorloomError)) await parts.settleLoss();
       const again = this.#mayRepeat(bindings) && (await parts.revive());
-      if (again) return await this.#attempt(bindings, results);
+      if (again) return await this.#attempt(bindings, keep);
       // A lost device makes everything fail; that it is lost is what matters.
       parts.gpu();
       throw error;
@@ -162,15 +134,16 @@ export class GpuExecutable implements Executable {
 
   /** Whether a run may start over on another device. */
   #mayRepeat(bindings: RunBindings): boolean {
-    const onHost = this.#plan.segments.some((s) => s.kind === 'host');
-    return !onHost && !bindings.feeds.some((v) => v instanceof GpuValue);
+    const onHost = (plan: Plan): boolean =>
+      plan.segments.some((s) => s.kind === 'host' || (s.kind === 'placed' && onHost(s.step.plan)));
+    return !onHost(this.#plan) && !bindings.feeds.some((v) => v instanceof GpuValue);
   }
 
-  async #attempt<R>(bindings: RunBindings, results: (run: Run) => Promise<R>): Promise<R> {
+  async #attempt(bindings: RunBindings, keep: boolean): Promise<Results> {
     const { commands, memory } = this.#parts;
     if (this.#era !== memory.era) this.#forget();
-    const held = bindings.feeds.filter((v) => v instanceof GpuValue);
-    if (held.some((v) => v.lost(memory.era))) {
+    const held = bindings.feeds.filter((v) => v instanceof CountedValue);
+    if (held.some((v) => v instanceof GpuValue && v.lost(memory.era))) {
       throw valueLost();
     }
     for (const value of held) value.retain();
@@ -178,21 +151,25 @@ export class GpuExecutable implements Executable {
     try {
       this.#steps ??= prepareSteps(this.#plan, this.#parts.gpu());
       this.#prepared = await this.#steps;
-      run = this.#begin(bindings);
-      this.#checkTime(run);
+      run = await this.#begin(bindings, keep);
       for (const segment of this.#plan.segments) {
+        checkTime(run.bindings, run.started);
         if (segment.kind === 'device') await this.#segment(segment.steps, run);
+        else if (segment.kind === 'placed') await this.#runPlaced(segment.step, run);
         else await this.#host(segment.step, run);
       }
-      const out = await results(run);
+      const out = await (keep ? this.#keep(run) : this.#fetch(run));
       await memory.check();
       run.writes.commit();
+      run.placed.commit();
       return out;
     } catch (error) {
       commands.drop();
       run?.writes.undo();
+      await run?.placed.undo();
       throw error;
     } finally {
+      run?.placed.end();
       for (const value of held) value.release();
     }
   }
@@ -202,24 +179,37 @@ export class GpuExecutable implements Executable {
     this.#era = this.#parts.memory.era;
     this.#steps = undefined;
     this.#failed = undefined;
-    this.#staging = undefined;
+    this.#readback.forget();
     this.#constants.clear();
     this.#scratch.clear();
     this.#buffers.free();
   }
 
-  #begin(bindings: RunBindings): Run {
+  async #begin(bindings: RunBindings, keep: boolean): Promise<Run> {
     const plan = this.#plan;
+    for (const name of plan.reads) if (!this.#parts.hasVariable(name)) throw uninitialized(name);
+    const placed = await this.#placed.begin(keep);
+    try {
+      return this.#bind(bindings, keep, placed);
+    } catch (error) {
+      await placed.undo();
+      throw error;
+    }
+  }
+
+  #bind(bindings: RunBindings, keep: boolean, placed: PlacedRun): Run {
+    const plan = this.#plan;
+    const { away } = this.#placed;
     const { variables, commands, memory } = this.#parts;
     const { device } = this.#parts.gpu();
-    for (const name of plan.reads) variables.get(name);
     const sizes = new Map<string, number>([[RUN_SYM, bindings.run]]);
     plan.startSyms.forEach(({ sym }, i) => {
       sizes.set(sym.id, bindings.sizes[i]);
     });
     const elements = plan.buffers.map((b) => evalDim(b.elements, (id) => sizes.get(id) ?? 0));
     for (const b of plan.buffers) {
-      if (b.kind !== 'variable') this.#buffers.get(b, b.kind === 'tape' ? 0 : elements[b.id]);
+      if (b.kind !== 'variable' && !away.has(b.id))
+        this.#buffers.get(b, b.kind === 'tape' ? 0 : elements[b.id]);
     }
     const writes = variables.begin(
       this.#writeRequests(sizes, elements),
@@ -233,6 +223,8 @@ export class GpuExecutable implements Executable {
     });
     plan.feeds.forEach(({ buffer }, i) => {
       const value = bindings.feeds[i];
+      if (!(value instanceof GpuValue) || away.has(buffer)) placed.hold(buffer, value);
+      if (away.has(buffer)) return;
       if (value instanceof GpuValue) buffers[buffer] = value.buffer;
       else {
         const { dtype, data } = value as HostTensor;
@@ -245,8 +237,9 @@ export class GpuExecutable implements Executable {
       this.#constants.add(b.id);
     }
     this.#failed ??= memory.alloc(WORD, 'the word of checks');
-    commands.clear(this.#failed);
-    return { bindings, started: performance.now(), sizes, elements, buffers, writes };
+    if (this.#onGpu) commands.clear(this.#failed);
+    const started = performance.now();
+    return { bindings, started, sizes, elements, buffers, writes, placed, keep };
   }
 
   /** Whether a run may end after it has written variables. */
@@ -278,7 +271,7 @@ export class GpuExecutable implements Executable {
         await this.#parts.gpu().device.queue.onSubmittedWorkDone();
         next = walk.next(0);
       } else next = walk.next(await this.#word(wanted, run));
-      this.#checkTime(run);
+      checkTime(run.bindings, run.started);
     }
   }
 
@@ -296,7 +289,7 @@ export class GpuExecutable implements Executable {
         case 'check': {
           const [a, b] = [valueAt(s.constraint.a, run.sizes), valueAt(s.constraint.b, run.sizes)];
           const fits = a === b || (s.constraint.kind === 'bcast' && (a === 1 || b === 1));
-          if (!fits) throw this.#checkError(s.code);
+          if (!fits) throw checkError(this.#plan, s.code);
           break;
         }
         case 'reserve':
@@ -432,10 +425,28 @@ export class GpuExecutable implements Executable {
     run.buffers[id] = made;
   }
 
+  async #runPlaced(step: PlacedStep, run: Run): Promise<void> {
+    const { bindings, keep, sizes, placed } = run;
+    await this.#placed.run(step, placed, {
+      bindings,
+      keep,
+      sizes,
+      has: (name) => this.#parts.hasVariable(name),
+      read: (values) => this.#read(values.map((v) => this.#source(v, run))),
+      write: ({ buffer }, { dtype, data }) => {
+        // What is recorded may still use the buffer.
+        this.#parts.commands.submit();
+        this.#reserve(buffer, data.length, run);
+        const { device } = this.#parts.gpu();
+        device.queue.writeBuffer(run.buffers[buffer].buffer, 0, toWords(dtype, data));
+      },
+    });
+  }
+
   async #host(step: Parameters<typeof callHost>[0], run: Run): Promise<void> {
     const inputs = await this.#read(step.inputs.map((input) => this.#source(input, run)));
     const values = await callHost(step, inputs, (id) => run.sizes.get(id));
-    this.#checkTime(run);
+    checkTime(run.bindings, run.started);
     const { device } = this.#parts.gpu();
     step.outputs.forEach(({ view }, i) => {
       const { dtype, data } = values[i];
@@ -446,8 +457,19 @@ export class GpuExecutable implements Executable {
   }
 
   async #fetch(run: Run): Promise<HostTensor[]> {
-    const results = this.#plan.results.map((r) => this.#source(r, run));
-    return await this.#finish(results, run);
+    const { results } = this.#plan;
+    const here = results.filter(({ view }) => !this.#placed.away.has(view.buffer));
+    const read = await this.#finish(
+      here.map((r) => this.#source(r, run)),
+      run,
+    );
+    if (here.length === results.length) return read;
+    const out: HostTensor[] = [];
+    for (const r of results) {
+      const at = here.indexOf(r);
+      out.push(at >= 0 ? read[at] : await run.placed.read(r.view.buffer));
+    }
+    return out;
   }
 
   /** Reads the last values of a run, and those of the variables it writes if copies are kept. */
@@ -473,27 +495,31 @@ export class GpuExecutable implements Executable {
     };
   }
 
-  async #keep(run: Run): Promise<GpuValue[]> {
-    const { commands, memory } = this.#parts;
-    const sources = this.#plan.results.map((r) => this.#source(r, run));
-    const kept = sources.map(({ buffer, at, dtype, shape }) => {
-      const bytes = bytesOf(dtype, sizeOf(shape));
-      const own = memory.alloc(bytes, 'a value kept on the device');
-      if (at % WORD === 0) commands.copy(buffer, at, own, 0, bytes);
-      return new GpuValue(this.#parts, own, dtype, shape);
-    });
+  async #keep(run: Run): Promise<CountedValue[]> {
+    const kept: CountedValue[] = [];
     // What begins inside a word can't be copied there: it goes by way of the host.
-    const inside = sources.flatMap(({ at }, i) => (at % WORD === 0 ? [] : [i]));
+    const inside: { readonly value: GpuValue; readonly source: Source }[] = [];
     try {
+      for (const { view, type } of this.#plan.results) {
+        if (this.#placed.away.has(view.buffer)) {
+          const stays = LACKS.has(type.dtype);
+          kept.push(await (stays ? run.placed.keep(view.buffer) : this.#keepAway(view, run)));
+          continue;
+        }
+        const source = this.#source({ view, type }, run);
+        const value = this.#keepHere(source);
+        if (source.at % WORD !== 0) inside.push({ value, source });
+        kept.push(value);
+      }
       const values = await this.#finish(
-        inside.map((i) => sources[i]),
+        inside.map(({ source }) => source),
         run,
       );
-      const { queue } = this.#parts.gpu().device;
-      inside.forEach((i, k) => {
-        queue.writeBuffer(kept[i].buffer.buffer, 0, toWords(values[k].dtype, values[k].data));
+      inside.forEach(({ value }, i) => {
+        const { dtype, data } = values[i];
+        this.#parts.gpu().device.queue.writeBuffer(value.buffer.buffer, 0, toWords(dtype, data));
       });
-      await memory.check();
+      await this.#parts.memory.check();
     } catch (error) {
       for (const value of kept) value.dispose();
       throw error;
@@ -501,88 +527,38 @@ export class GpuExecutable implements Executable {
     return kept;
   }
 
+  #keepHere({ buffer, at, dtype, shape }: Source): GpuValue {
+    const { commands, memory } = this.#parts;
+    const bytes = bytesOf(dtype, sizeOf(shape));
+    const own = memory.alloc(bytes, 'a value kept on the device');
+    if (at % WORD === 0) commands.copy(buffer, at, own, 0, bytes);
+    return new GpuValue(this.#parts, own, dtype, shape);
+  }
+
+  /** A value that was computed on the CPU, but belongs on the GPU. */
+  async #keepAway(view: BufferView, run: Run): Promise<GpuValue> {
+    const { dtype, shape, data } = await run.placed.read(view.buffer);
+    const { device } = this.#parts.gpu();
+    const bytes = bytesOf(dtype, data.length);
+    const buffer = this.#parts.memory.alloc(bytes, 'a value kept on the device');
+    device.queue.writeBuffer(buffer.buffer, 0, toWords(dtype, data));
+    return new GpuValue(this.#parts, buffer, dtype, shape);
+  }
+
   /** Submits what was recorded, and reads values and the word of checks in one go. */
   async #read(wanted: readonly Source[]): Promise<HostTensor[]> {
-    const { commands } = this.#parts;
-    let total = WORD;
-    // Copies are of whole words; where a value begins in its first one is kept.
-    const pieces = wanted.map((w) => {
-      const first = w.at - (w.at % WORD);
-      const bytes = wholeWords(w.at - first + sizeOf(w.shape) * elementBytes(w.dtype));
-      const piece = { first, bytes, to: total, at: total + w.at - first };
-      total += bytes;
-      return piece;
-    });
-    const staging = this.#stage(total);
-    wanted.forEach((w, i) => {
-      commands.copy(w.buffer, pieces[i].first, staging, pieces[i].to, pieces[i].bytes);
-    });
-    commands.copy(this.#failed as GpuBuffer, 0, staging, 0, WORD);
-    commands.submit();
-    return this.#mapped(staging, total, (bytes) => {
-      const [word] = new Uint32Array(bytes, 0, 1);
-      if (word !== 0) throw this.#checkError(~word >>> 0);
-      return wanted.map((w, i) => fromWords(w.dtype, w.shape, bytes, pieces[i].at));
-    });
+    if (wanted.length === 0 && !this.#onGpu) return [];
+    return await this.#readback.values(wanted, this.#failed as GpuBuffer);
   }
 
-  /** One word of a buffer as an integer. */
+  /** One word of a buffer as an integer. Sizes, selectors and predicates are whole words. */
   async #word(view: BufferView, run: Run): Promise<number> {
-    const { commands } = this.#parts;
-    const staging = this.#stage(2 * WORD);
-    // Sizes, selectors and predicates are whole words.
-    const from = valueAt(view.offset, run.sizes) * WORD;
-    commands.copy(run.buffers[view.buffer], from, staging, 0, WORD);
-    commands.copy(this.#failed as GpuBuffer, 0, staging, WORD, WORD);
-    commands.submit();
-    return this.#mapped(staging, 2 * WORD, (bytes) => {
-      const [word, failed] = new Int32Array(bytes, 0, 2);
-      if (failed !== 0) throw this.#checkError(~failed >>> 0);
-      return word;
-    });
-  }
-
-  async #mapped<T>(b: GpuBuffer, bytes: number, use: (bytes: ArrayBuffer) => T): Promise<T> {
-    await b.buffer.mapAsync(MAP_READ, 0, bytes);
-    try {
-      return use(b.buffer.getMappedRange(0, bytes));
-    } finally {
-      b.buffer.unmap();
-    }
-  }
-
-  #stage(bytes: number): GpuBuffer {
-    const { memory } = this.#parts;
-    if (this.#staging && this.#staging.bytes >= bytes) return this.#staging;
-    if (this.#staging) memory.free(this.#staging);
-    this.#staging = memory.allocStaging(bytes);
-    return this.#staging;
+    const at = valueAt(view.offset, run.sizes) * WORD;
+    return await this.#readback.word(run.buffers[view.buffer], at, this.#failed as GpuBuffer);
   }
 
   #shape(type: TensorType, run: Run): number[] {
     return (type.shape ?? []).map((d) => valueAt(d, run.sizes));
-  }
-
-  #checkError(code: number): ExecutionError {
-    const check = this.#plan.checks[code];
-    if (!check) throw new InternalError(`a check failed with the unknown code ${code}`);
-    const { op, node, site } = check;
-    return new ExecutionError('run/check', check.message, { op, node, site });
-  }
-
-  #checkTime({ bindings: { deadline, signal }, started }: Run): void {
-    if (signal?.aborted) {
-      throw new AbortedError('run/aborted', 'the run was ended by its signal.', {
-        cause: signal.reason,
-      });
-    }
-    const now = performance.now();
-    if (deadline === undefined || now <= deadline) return;
-    throw new TimeoutError(
-      'run/timeout',
-      `the run was not done after ${Math.round(now - started)} ms. Raise timeoutMs, or look for a ` +
-        'loop that never ends.',
-    );
   }
 }
 

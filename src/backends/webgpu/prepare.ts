@@ -2,9 +2,7 @@
 // Invariant: nothing here knows a size; which variant runs is decided by each run.
 
 import type { WgslLimits, WgslProgram } from '../../codegen/wgsl/program.ts';
-import { missing } from '../../codegen/wgsl/types.ts';
 import { emitWgsl } from '../../codegen/wgsl/wgsl.ts';
-import { dtypeInfo } from '../../core/dtype.ts';
 import { InternalError, UnsupportedError } from '../../core/error.ts';
 import type { Kernel } from '../../kernel/ir.ts';
 import type { KernelStep, Plan, Step } from '../../plan/types.ts';
@@ -45,9 +43,6 @@ export async function prepareSteps(
   plan: Plan,
   gpu: Gpu,
 ): Promise<ReadonlyMap<KernelStep, PreparedStep>> {
-  // Nor can values of 64 bits pass through: an element is a word.
-  const wide = plan.buffers.find((b) => dtypeInfo(b.dtype).bytes > 4);
-  if (wide) throw missing(`"${wide.label}" is ${wide.dtype}`);
   const programs = new Map<Kernel, WgslProgram>();
   const made = kernelSteps(plan).map(async (step) => {
     const kernel = plan.kernels[step.kernel];

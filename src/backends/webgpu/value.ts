@@ -1,5 +1,5 @@
-// A value on the GPU that the user holds. Invariant: its buffer is freed exactly once, when the value is
-// disposed and no run uses it.
+// Values that the user holds: those on the GPU, and what they share with those on the CPU beside it.
+// Invariant: storage is freed exactly once, when the value is disposed and no run uses it.
 
 import type { DType } from '../../core/dtype.ts';
 import { invariant, StateError } from '../../core/error.ts';
@@ -21,38 +21,27 @@ export interface ValueOwner {
   freeBuffer(buffer: GpuBuffer): void;
 }
 
-/** A device value of the WebGPU backend. */
-export class GpuValue implements DeviceValue {
+/** A value whose storage is freed when it is disposed and no run uses it. */
+export abstract class CountedValue implements DeviceValue {
   readonly dtype: DType;
   readonly shape: readonly number[];
-  readonly #owner: ValueOwner;
-  #buffer: GpuBuffer | undefined;
   #users = 0;
   #disposed = false;
+  #freed = false;
 
-  /** Takes over a buffer. */
-  constructor(owner: ValueOwner, buffer: GpuBuffer, dtype: DType, shape: readonly number[]) {
-    this.#owner = owner;
-    this.#buffer = buffer;
+  constructor(dtype: DType, shape: readonly number[]) {
     this.dtype = dtype;
     this.shape = shape;
   }
 
-  /** Whether the device it stood on is gone. */
-  lost(era: number): boolean {
-    return this.#buffer !== undefined && this.#buffer.era !== era;
-  }
-
-  /** Where the value stands, until it is disposed. */
-  get buffer(): GpuBuffer {
-    invariant(this.#buffer, 'a device value was used after its end');
-    return this.#buffer;
-  }
+  protected abstract fetch(): HostTensor | Promise<HostTensor>;
+  protected abstract free(): void;
 
   async read(): Promise<HostTensor> {
+    invariant(!this.#freed, 'a device value was used after its end');
     this.retain();
     try {
-      return await this.#owner.readBuffer(this.buffer, this.dtype, this.shape);
+      return await this.fetch();
     } finally {
       this.release();
     }
@@ -63,7 +52,7 @@ export class GpuValue implements DeviceValue {
     this.#freeIfUnused();
   }
 
-  /** Keeps the buffer while a run needs it; each call is matched by one of {@link release}. */
+  /** Keeps the storage while a run needs it; each call is matched by one of {@link release}. */
   retain(): void {
     this.#users++;
   }
@@ -74,8 +63,34 @@ export class GpuValue implements DeviceValue {
   }
 
   #freeIfUnused(): void {
-    if (!this.#disposed || this.#users > 0 || !this.#buffer) return;
-    this.#owner.freeBuffer(this.#buffer);
-    this.#buffer = undefined;
+    if (!this.#disposed || this.#users > 0 || this.#freed) return;
+    this.#freed = true;
+    this.free();
+  }
+}
+
+/** A value in a buffer of the GPU. */
+export class GpuValue extends CountedValue {
+  readonly buffer: GpuBuffer;
+  readonly #owner: ValueOwner;
+
+  /** Takes over a buffer. */
+  constructor(owner: ValueOwner, buffer: GpuBuffer, dtype: DType, shape: readonly number[]) {
+    super(dtype, shape);
+    this.#owner = owner;
+    this.buffer = buffer;
+  }
+
+  /** Whether the device it stood on is gone. */
+  lost(era: number): boolean {
+    return this.buffer.era !== era;
+  }
+
+  protected fetch(): Promise<HostTensor> {
+    return this.#owner.readBuffer(this.buffer, this.dtype, this.shape);
+  }
+
+  protected free(): void {
+    this.#owner.freeBuffer(this.buffer);
   }
 }

@@ -141,7 +141,7 @@ class Entry {
     this.#launches = emitJobs(module, this.#dims, this.#layout, this.#target, kernels);
     let runs = 0;
     for (const segment of this.#plan.segments) {
-      if (segment.kind === 'host') continue;
+      if (segment.kind !== 'device') continue;
       const f = module.func(`run${runs++}`, [], ['i32'], { export: true });
       this.#steps(f, segment.steps, false);
       f.op('i32.const', STATUS.ok);

@@ -24,13 +24,8 @@ export function missingType(kernel: Kernel): ScalarType | undefined {
 export function needTypes(kernel: Kernel): void {
   const type = missingType(kernel);
   if (type === undefined) return;
-  throw missing(`kernel "${kernel.name}" computes in ${type}`);
-}
-
-/** The error for what needs 64 bits. */
-export function missing(what: string): UnsupportedError {
-  return new UnsupportedError(
+  throw new UnsupportedError(
     'wgsl/type',
-    `${what}, WGSL has no 64 bits. Cast to a dtype of 32 bits, or use backend "cpu".`,
+    `kernel "${kernel.name}" computes in ${type}, WGSL has no 64 bits. Use backend "cpu".`,
   );
 }
