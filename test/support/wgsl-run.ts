@@ -101,8 +101,6 @@ export const LIMITS: WgslLimits = {
   workgroupSizeX: 256,
   workgroupsPerDimension: 65535,
   storageBuffers: 8,
-  subgroups: false,
-  float16: false,
 };
 
 /** Which variant of a kernel's program to run, and on what limits it is made. */

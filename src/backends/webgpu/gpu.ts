@@ -25,8 +25,6 @@ export const LEAST_LIMITS: WgslLimits = {
   workgroupSizeX: 256,
   workgroupsPerDimension: 65535,
   storageBuffers: 8,
-  subgroups: false,
-  float16: false,
 };
 
 interface Shared {
@@ -115,7 +113,7 @@ function noAdapter(): UnsupportedError {
 async function openGpu(options: AdapterOptions): Promise<Gpu> {
   const adapter = await findAdapter(options);
   if (!adapter) throw noAdapter();
-  const { limits, features } = adapter;
+  const { limits } = adapter;
   const device = await adapter.requestDevice({
     requiredLimits: {
       maxStorageBuffersPerShaderStage: limits.maxStorageBuffersPerShaderStage,
@@ -134,8 +132,6 @@ async function openGpu(options: AdapterOptions): Promise<Gpu> {
       workgroupSizeX: limits.maxComputeWorkgroupSizeX,
       workgroupsPerDimension: limits.maxComputeWorkgroupsPerDimension,
       storageBuffers: limits.maxStorageBuffersPerShaderStage,
-      subgroups: features.has('subgroups'),
-      float16: features.has('shader-f16'),
       software: isSoftware(adapter.info),
     },
     pipelines: new PipelineCache(device),

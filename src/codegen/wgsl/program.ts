@@ -66,8 +66,6 @@ export interface WgslLimits {
   readonly workgroupsPerDimension: number;
   /** Storage buffers of one dispatch, the word of checks included. */
   readonly storageBuffers: number;
-  readonly subgroups: boolean;
-  readonly float16: boolean;
   /** Whether the adapter runs on the CPU, where barriers are slow: variants without come first. */
   readonly software?: boolean;
 }
