@@ -534,8 +534,8 @@ export class GpuExecutable implements Executable {
 
   /** Submits what was recorded, and reads values and the word of checks in one go. */
   async #read(wanted: readonly Source[]): Promise<HostTensor[]> {
-    if (wanted.length === 0 && !this.#onGpu) return [];
     const { commands } = this.#parts;
+    if (wanted.length === 0 && commands.idle) return [];
     const total = wanted.reduce((sum, { shape }) => sum + sizeOf(shape), 1);
     const staging = this.#stage(total);
     let at = 1;
