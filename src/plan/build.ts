@@ -2,7 +2,16 @@
 // bodies and branches are planned in place, and sizes known only in mid-run are bound where they
 // become known. The function must have gone through the passes: known ranks, no composites.
 
-import { asSym, collectSyms, type Dim, makeSym, prodDims, type Sym, symDim } from '../core/dim.ts';
+import {
+  asSym,
+  collectSyms,
+  type Dim,
+  makeSym,
+  prodDims,
+  type Sym,
+  symDim,
+  symsOf,
+} from '../core/dim.ts';
 import { boundOf } from '../core/dim-bound.ts';
 import type { DType, TypedArray } from '../core/dtype.ts';
 import { invariant } from '../core/error.ts';
@@ -78,7 +87,7 @@ class Planner {
   private readonly constants = new Map<unknown, number>();
   private readonly checks: PlanCheck[] = [];
   private readonly known = new Set<string>([RUN_SYM]);
-  private readonly start = new Set<string>();
+  private readonly start = new Set<string>([RUN_SYM]);
   private readonly late = new Set<string>();
   private readonly hostConstraints: PlanConstraint[] = [];
   private readonly segments: Segment[] = [];
@@ -108,6 +117,7 @@ class Planner {
     for (const sym of this.given) {
       if (this.known.has(sym.id)) continue;
       this.known.add(sym.id);
+      this.start.add(sym.id);
       startSyms.push({ sym, feed: null, axis: null, element: null });
     }
     func.params.forEach((id, feed) => {
@@ -118,6 +128,7 @@ class Planner {
         const sym = asSym(d);
         if (!sym || this.known.has(sym.id)) return;
         this.known.add(sym.id);
+        this.start.add(sym.id);
         startSyms.push({ sym, feed, axis, element });
       };
       type.shape.forEach((d, axis) => learn(d, axis, null));
@@ -126,7 +137,6 @@ class Planner {
       feeds.push({ name: node.name, type, buffer });
       params.set(id, { buffer, offset: 0 });
     });
-    for (const id of this.known) this.start.add(id);
     const results = this.planFunc({
       func,
       params,
@@ -187,10 +197,10 @@ class Planner {
 
   /** A new buffer. A size with symbols that nothing bounds at the start makes it a tape. */
   private allocate(kind: BufferKind, dtype: DType, size: Dim, label: string): number {
-    // What is fed has its size, whatever bounds that had where it was found.
-    let elements = kind === 'feed' ? size : boundOf(size);
+    // Of sizes known at the start the bounds, from where they were found, matter no more.
+    let elements = this.allSyms(size, this.start) ? size : boundOf(size);
     let actual = kind;
-    if (kind === 'arena' && this.hasLate(elements)) {
+    if (kind === 'arena' && this.anySym(elements, this.late)) {
       actual = 'tape';
       elements = 0;
     }
@@ -207,10 +217,12 @@ class Planner {
     return this.buffers.length - 1;
   }
 
-  private hasLate(d: Dim): boolean {
-    const syms = new Map<string, Sym>();
-    collectSyms(d, syms);
-    return [...syms.keys()].some((id) => this.late.has(id));
+  private allSyms(d: Dim, of: ReadonlySet<string>): boolean {
+    return [...symsOf(d).keys()].every((id) => of.has(id));
+  }
+
+  private anySym(d: Dim, of: ReadonlySet<string>): boolean {
+    return [...symsOf(d).keys()].some((id) => of.has(id));
   }
 
   private touch(buffer: number, at: number): void {

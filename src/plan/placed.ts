@@ -6,10 +6,11 @@ import { collectSyms, prodDims, type Sym } from '../core/dim.ts';
 import type { DType } from '../core/dtype.ts';
 import type { Func, Node } from '../graph/func.ts';
 import { opRecord } from '../graph/op.ts';
-import { type Analysis, bodiesOf, liveOrder } from './analysis.ts';
+import { type Analysis, bodiesOf, isKnownSizes, liveOrder } from './analysis.ts';
 import type { BodyContext } from './control.ts';
 import type { Places } from './place.ts';
 import { regionFunc } from './region.ts';
+import type { PlacedInput } from './types.ts';
 
 /** Plans the region of a level. */
 export function planPlaced(
@@ -22,7 +23,13 @@ export function planPlaced(
   const { up } = at;
   const region = places.region(level);
   const { func, inputs } = regionFunc(analysis, region, lacks);
-  const views = inputs.map((ref) => ({ view: at.mustHome(ref), type: at.type(ref) }));
+  const from = inputs.map((ref): PlacedInput => {
+    const node = analysis.func.nodes[ref.node];
+    const type = at.type(ref);
+    // Nothing has to compute sizes, or be brought here for them.
+    const values = isKnownSizes(node) ? node.values[ref.port] : null;
+    return values ? { type, values } : { type, view: at.mustHome(ref) };
+  });
   const mentioned = symsOfFunc(func);
   const given = [...mentioned.values()].filter((s) => up.isKnown(s.id));
   const wanted = [...symsOfNodes(analysis).values()].filter((s) => !up.isKnown(s.id));
@@ -32,7 +39,7 @@ export function planPlaced(
   for (const s of told) if (s.bound === undefined) up.announce(s);
 
   const position = up.next();
-  for (const { view } of views) up.touch(view.buffer, position);
+  for (const { view } of from) if (view) up.touch(view.buffer, position);
   const outputs = region.outputs.map((ref) => {
     const type = at.type(ref);
     const label = analysis.func.nodes[ref.node].name;
@@ -59,7 +66,7 @@ export function planPlaced(
     position,
     device: 'cpu',
     plan,
-    inputs: views,
+    inputs: from,
     outputs,
     sizes: told,
     shared,
@@ -120,4 +127,6 @@ function collectNode(node: Node, into: Map<string, Sym>): void {
     collectSyms(a, into);
     collectSyms(b, into);
   }
+  // Buffers for what is not known yet are as large as its bounds.
+  for (const { bound } of [...into.values()]) if (bound !== undefined) collectSyms(bound, into);
 }

@@ -1,5 +1,5 @@
 // Makes a function of a region: its members with the views, constants and reads that they look through,
-// what comes from elsewhere as parameters. Invariant: members keep their names, by which the sizes that
+// what comes from elsewhere as parameters, known sizes too. Invariant: members keep their names, by which the sizes that
 // they find are called, and their order, which is that of unordered writes.
 
 import type { DType } from '../core/dtype.ts';
@@ -28,6 +28,7 @@ class RegionCopy {
   private readonly analysis: Analysis;
   private readonly region: Region;
   private readonly lacks: ReadonlySet<DType>;
+  private readonly members: ReadonlySet<number>;
   private readonly nodes: Node[] = [];
   private readonly params: number[] = [];
   private readonly inputs: Ref[] = [];
@@ -38,23 +39,20 @@ class RegionCopy {
   constructor(analysis: Analysis, region: Region, lacks: ReadonlySet<DType>) {
     this.analysis = analysis;
     this.region = region;
+    this.members = new Set(region.members);
     this.lacks = lacks;
   }
 
   run(): RegionFunc {
     const { members, outputs } = this.region;
-    for (const id of members) {
-      const node = this.analysis.func.nodes[id];
-      if (isKnownSizes(node)) this.sizes(node);
-      else this.copy(node);
-    }
+    for (const id of members) this.copy(this.analysis.func.nodes[id]);
     const func: Func = {
       name: 'placed',
       params: this.params,
       captured: 0,
       nodes: this.nodes,
-      results: outputs.map((r) => this.at(r)),
-      effects: members.map((id) => this.copies.get(id) as number),
+      results: outputs.map((r) => this.output(r)),
+      effects: members.flatMap((id) => this.copies.get(id) ?? []),
     };
     return { func, inputs: this.inputs };
   }
@@ -65,10 +63,16 @@ class RegionCopy {
     return { node: this.brought.get(refKey(ref)) as number, port: 0 };
   }
 
+  /** Sizes among the members are parameters, and as such may be asked for elsewhere. */
+  private output(ref: Ref): Ref {
+    if (!this.copies.has(ref.node) && !this.brought.has(refKey(ref))) this.bring(ref);
+    return this.at(ref);
+  }
+
   /** Copies a node once all that it reads is there; chains of views may be long. */
   private copy(node: Node): void {
     const { nodes } = this.analysis.func;
-    const stack = [node.id];
+    const stack = this.isTold(node) ? [] : [node.id];
     while (stack.length > 0) {
       const id = stack[stack.length - 1];
       if (this.copies.has(id)) {
@@ -79,8 +83,7 @@ class RegionCopy {
       for (const ref of nodes[id].inputs) {
         if (this.copies.has(ref.node) || this.brought.has(refKey(ref))) continue;
         const source = nodes[ref.node];
-        if (!this.isLookedThrough(source)) this.bring(ref);
-        else if (isKnownSizes(source)) this.sizes(source);
+        if (!this.isLookedThrough(source) || this.isTold(source)) this.bring(ref);
         else waits.push(ref.node);
       }
       if (waits.length > 0) {
@@ -89,8 +92,18 @@ class RegionCopy {
       }
       stack.pop();
       const inputs = nodes[id].inputs.map((r) => this.at(r));
-      this.append(nodes[id], { inputs, controls: this.controls(nodes[id]) });
+      const controls = this.controls(nodes[id]);
+      this.copies.set(id, this.nodes.length);
+      this.nodes.push(Object.freeze({ ...nodes[id], id: this.nodes.length, inputs, controls }));
     }
+  }
+
+  /** Whether a node holds sizes that are known before the region runs, so that they can be told. */
+  private isTold(node: Node): boolean {
+    if (!isKnownSizes(node) || node.attrs.data !== undefined) return false;
+    const { solid, deps, sources } = this.analysis;
+    const before = solid.has(node.id) ? deps(node.id) : sources(node.id);
+    return ![...before].some((id) => this.members.has(id));
   }
 
   /** Whether a node is no work, and its value is not that of another device. */
@@ -100,11 +113,6 @@ class RegionCopy {
     if (form.kind === 'leaf') return node.attrs.data !== undefined;
     if (form.kind === 'readVariable') return this.lacks.has(node.types[0].dtype);
     return true;
-  }
-
-  /** Sizes are told by their symbols: what they were taken from is not brought along. */
-  private sizes(node: Node): void {
-    if (!this.copies.has(node.id)) this.append({ ...node, op: 'shape', attrs: {} }, {});
   }
 
   private bring(ref: Ref): void {
@@ -121,15 +129,6 @@ class RegionCopy {
     this.params.push(id);
     this.inputs.push(ref);
     this.brought.set(refKey(ref), id);
-  }
-
-  private append(
-    node: Node,
-    { inputs = [], controls = [] }: Partial<Pick<Node, 'inputs' | 'controls'>>,
-  ): void {
-    const id = this.nodes.length;
-    this.nodes.push(Object.freeze({ ...node, id, inputs, controls }));
-    this.copies.set(node.id, id);
   }
 
   /** The members of the region that a node must come after. */

@@ -117,7 +117,7 @@ export interface PlacedStep {
   readonly device: 'cpu';
   /** Its feeds are the inputs, its results the outputs and then the sizes, as int32 scalars. */
   readonly plan: Plan;
-  readonly inputs: readonly { readonly view: BufferView; readonly type: TensorType }[];
+  readonly inputs: readonly PlacedInput[];
   readonly outputs: readonly { readonly view: BufferView; readonly type: TensorType }[];
   /** Sizes that the plan finds. */
   readonly sizes: readonly Sym[];
@@ -126,6 +126,11 @@ export interface PlacedStep {
   /** The nodes, and why they are here: the dtype that the device lacks. */
   readonly nodes: readonly { readonly name: string; readonly why: string }[];
 }
+
+/** A value that stands in a buffer, or int32 elements that are sizes. */
+export type PlacedInput =
+  | { readonly type: TensorType; readonly view: BufferView; readonly values?: undefined }
+  | { readonly type: TensorType; readonly values: readonly Dim[]; readonly view?: undefined };
 
 export interface SharedVariable {
   readonly name: string;

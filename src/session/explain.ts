@@ -12,7 +12,7 @@ import { printKernel } from '../kernel/print.ts';
 import { cutFunc } from '../passes/cut.ts';
 import { mergeLoops } from '../passes/merge-loops.ts';
 import { unifySizes } from '../passes/sizes.ts';
-import type { BufferView, PlacedStep, Plan, Step } from '../plan/types.ts';
+import type { BufferView, PlacedInput, PlacedStep, Plan, Step } from '../plan/types.ts';
 import { diffLines } from '../util/diff.ts';
 import { type Feedable, feedTarget } from './feeds.ts';
 import { Program, type ProgramOptions } from './program.ts';
@@ -108,8 +108,8 @@ export function planText(plan: Plan): string[] {
 
 /** What is placed elsewhere: the nodes and why, what goes in and out, and the plan it is run by. */
 function placedText({ plan, nodes, inputs, outputs, sizes, shared }: PlacedStep): string[] {
-  const list = (of: readonly { readonly view: BufferView }[]): string =>
-    of.map(({ view }) => viewText(view)).join(', ') || 'nothing';
+  const list = (of: readonly (PlacedInput | { view: BufferView; values?: undefined })[]): string =>
+    of.map((v) => (v.values ? `[${dims(v.values)}]` : viewText(v.view))).join(', ') || 'nothing';
   const found = sizes.map((s) => `, size ${s.id}`).join('');
   return [
     ...nodes.map(({ name, why }) => `  ${name}: ${why}`),

@@ -192,11 +192,12 @@ class Evaluation {
     let next = value;
     if (node.attrs.update !== 'set') {
       const old = variables.get(name) as HostTensor;
-      const sign = node.attrs.update === 'add' ? 1 : -1;
+      // Elements may be bigints, which multiply with no number.
+      const adds = node.attrs.update === 'add';
       const [a, b] = [old, value].map((v) => toNumbers(v.dtype, v.data));
       const data = this.context.alloc(old.dtype, a.length);
       const sum = a === old.data ? data : new Float64Array(a.length);
-      for (let i = 0; i < sum.length; i++) sum[i] = a[i] + sign * b[i];
+      for (let i = 0; i < sum.length; i++) sum[i] = adds ? a[i] + b[i] : a[i] - b[i];
       next = { ...old, data: this.run.exact ? sum : toStorage(old.dtype, sum) };
     }
     variables.set(name, next);

@@ -70,6 +70,11 @@ export class Commands {
     this.#counts = counts;
   }
 
+  /** Whether all that was recorded is submitted. */
+  get idle(): boolean {
+    return this.#list.length === 0;
+  }
+
   /** Dispatches recorded and not yet submitted. */
   get pending(): number {
     return this.#slices;

@@ -547,7 +547,7 @@ export class GpuExecutable implements Executable {
 
   /** Submits what was recorded, and reads values and the word of checks in one go. */
   async #read(wanted: readonly Source[]): Promise<HostTensor[]> {
-    if (wanted.length === 0 && !this.#onGpu) return [];
+    if (wanted.length === 0 && this.#parts.commands.idle) return [];
     return await this.#readback.values(wanted, this.#failed as GpuBuffer);
   }
 

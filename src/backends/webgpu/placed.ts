@@ -3,14 +3,25 @@
 // disposed with it, but for what the user keeps.
 
 import { walkSteps } from '../../codegen/wasm/block.ts';
-import type { HostTensor } from '../../core/ndarray.ts';
-import type { BufferView, PlacedStep, Plan, PlanResult, Step } from '../../plan/types.ts';
+import type { Dim } from '../../core/dim.ts';
+import { evalDim } from '../../core/dim-value.ts';
+import { type HostTensor, ndarrayOf } from '../../core/ndarray.ts';
+import type {
+  BufferView,
+  PlacedInput,
+  PlacedStep,
+  Plan,
+  PlanResult,
+  Step,
+} from '../../plan/types.ts';
 import type { VariableType } from '../../plan/variable-plans.ts';
 import type { DeviceValue, Executable, PlacedStats, RunBindings } from '../backend.ts';
 import { variableShape } from '../cpu/analysis.ts';
 import { copyOf } from '../host-value.ts';
 import { type CpuSide, CpuSideValue, type CpuWrites, LACKS } from './cpu-side.ts';
 import { CountedValue } from './value.ts';
+
+type Located = Extract<PlacedInput, { readonly view: BufferView }>;
 
 /** A value beside the GPU. */
 export type Held = HostTensor | DeviceValue;
@@ -52,7 +63,7 @@ export class PlacedSteps {
     this.#cpu = cpu;
     this.#steps = plan.segments.flatMap((s) => (s.kind === 'placed' ? [s.step] : []));
     this.away = awayBuffers(plan, this.#steps);
-    const read = new Set(this.#steps.flatMap((s) => s.inputs.map(({ view }) => view.buffer)));
+    const read = new Set(this.#steps.flatMap((s) => s.inputs.map(({ view }) => view?.buffer)));
     const written = this.#steps.flatMap((s) => s.outputs.map(({ view }) => view.buffer));
     this.#between = new Set(written.filter((b) => read.has(b)));
     this.#results = new Set(plan.results.map(({ view }) => view.buffer));
@@ -79,7 +90,9 @@ export class PlacedSteps {
     const { device } = this.#cpu;
     await device.ready;
     // Reading fails if a check of the GPU has, before anything is written here.
-    const missing = step.inputs.filter(({ view }) => run.get(view.buffer) === undefined);
+    const missing = step.inputs.filter(
+      (v): v is Located => v.view !== undefined && run.get(v.view.buffer) === undefined,
+    );
     const shared = step.shared.filter(({ name }) => around.has(name));
     const read = await around.read([...missing, ...shared]);
     shared.forEach(({ name }, i) => {
@@ -87,8 +100,9 @@ export class PlacedSteps {
     });
     const feeds: Held[] = [];
     for (const v of step.inputs) {
-      const at = missing.indexOf(v);
-      feeds.push(at >= 0 ? read[at] : await cpuValue(run.get(v.view.buffer) as Held));
+      const at = missing.indexOf(v as Located);
+      if (v.values) feeds.push(sizesValue(v, around.sizes));
+      else feeds.push(at >= 0 ? read[at] : await cpuValue(run.get(v.view.buffer) as Held));
     }
     const sizes = this.#sizesOf(step, around.sizes);
     const results = await this.#resultsOf(step, { ...around.bindings, feeds, sizes }, around.keep);
@@ -189,6 +203,15 @@ export class PlacedRun {
   end(): void {
     for (const value of this.#made) value.dispose();
   }
+}
+
+/** Sizes as the elements of a value. */
+function sizesValue(
+  { type, values }: Extract<PlacedInput, { readonly values: readonly Dim[] }>,
+  sizes: ReadonlyMap<string, number>,
+): HostTensor {
+  const at = (d: Dim): number => evalDim(d, (id) => sizes.get(id) as number);
+  return ndarrayOf(type.dtype, (type.shape ?? []).map(at), Int32Array.from(values, at));
 }
 
 /** A value as the CPU device takes it. */
