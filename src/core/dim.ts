@@ -192,10 +192,8 @@ function joinable(byKey: Map<string, Term>): { mod: Term; div: Term; joined: Dim
     const at = t.atoms.findIndex((a) => a.kind === 'fn' && a.fn === 'mod');
     if (at < 0) continue;
     const [x, k] = (t.atoms[at] as FnAtom).args;
-    const others = fromAtoms(
-      t.coef,
-      t.atoms.filter((_, i) => i !== at),
-    );
+    const rest = t.atoms.filter((_, i) => i !== at);
+    const others = fromAtoms(t.coef, rest);
     const partner = termsOf(mulDim(mulDim(others, k), floorDiv(x, k)));
     const div = partner.length === 1 ? byKey.get(partner[0].key) : undefined;
     if (div?.coef === partner[0]?.coef && div) return { mod: t, div, joined: mulDim(others, x) };
@@ -404,6 +402,9 @@ function makeFn(fn: DimFn, args: readonly Dim[]): Dim {
   return fromAtom({ kind: 'fn', key, fn, args });
 }
 
+const symmetric = (fn: DimFn, a: Dim, b: Dim): Dim =>
+  makeFn(fn, dimKey(a) < dimKey(b) ? [a, b] : [b, a]);
+
 function fnAtomOf(d: Dim, fn: DimFn): FnAtom | undefined {
   if (typeof d === 'number' || d.terms.length !== 1) return undefined;
   const t = d.terms[0];
@@ -441,10 +442,7 @@ export function maxDim(a: Dim, b: Dim): Dim {
   if (dimEquals(a, b)) return a;
   if (isNonNegative(subDim(a, b))) return a;
   if (isNonNegative(subDim(b, a))) return b;
-  return makeFn(
-    'max',
-    [a, b].sort((x, y) => (dimKey(x) < dimKey(y) ? -1 : 1)),
-  );
+  return symmetric('max', a, b);
 }
 
 /** The smaller of two dims. */
@@ -453,10 +451,7 @@ export function minDim(a: Dim, b: Dim): Dim {
   if (dimEquals(a, b)) return a;
   if (isNonNegative(subDim(a, b))) return b;
   if (isNonNegative(subDim(b, a))) return a;
-  return makeFn(
-    'min',
-    [a, b].sort((x, y) => (dimKey(x) < dimKey(y) ? -1 : 1)),
-  );
+  return symmetric('min', a, b);
 }
 
 /**
@@ -468,10 +463,7 @@ export function bcastDim(a: Dim, b: Dim): Dim {
   if (a === 1) return b;
   if (typeof a === 'number') return a;
   if (typeof b === 'number') return b;
-  return makeFn(
-    'bcast',
-    [a, b].sort((x, y) => (dimKey(x) < dimKey(y) ? -1 : 1)),
-  );
+  return symmetric('bcast', a, b);
 }
 
 /** 0 where `a` is 1, else 1: the factor of a stride along an axis that may broadcast. */
