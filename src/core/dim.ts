@@ -386,15 +386,15 @@ function hasAxis(a: Atom): boolean {
 
 /** Whether `d >= 0` for every assignment within the ranges of its symbols, as far as can be seen. */
 export function isNonNegative(d: Dim): boolean {
-  const low = extreme(d, false);
-  return termsOf(low).every((t) => t.coef >= 0);
+  return isPositiveSum(d) || isPositiveSum(extreme(d, false));
 }
+
+const isPositiveSum = (d: Dim): boolean =>
+  typeof d === 'number' ? d >= 0 : d.terms.every((t) => t.coef >= 0);
 
 /** Whether `0 <= a < b` can be seen. */
 function fitsBelow(a: Dim, b: Dim): boolean {
-  if (!isNonNegative(a)) return false;
-  const slack = subDim(subDim(b, 1), extreme(a, true));
-  return termsOf(slack).every((t) => t.coef >= 0);
+  return isNonNegative(a) && isPositiveSum(subDim(subDim(b, 1), extreme(a, true)));
 }
 
 function makeFn(fn: DimFn, args: readonly Dim[]): Dim {
