@@ -386,21 +386,24 @@ function hasAxis(a: Atom): boolean {
 
 /** Whether `d >= 0` for every assignment within the ranges of its symbols, as far as can be seen. */
 export function isNonNegative(d: Dim): boolean {
-  const low = extreme(d, false);
-  return termsOf(low).every((t) => t.coef >= 0);
+  return isPositiveSum(d) || isPositiveSum(extreme(d, false));
 }
+
+const isPositiveSum = (d: Dim): boolean =>
+  typeof d === 'number' ? d >= 0 : d.terms.every((t) => t.coef >= 0);
 
 /** Whether `0 <= a < b` can be seen. */
 function fitsBelow(a: Dim, b: Dim): boolean {
-  if (!isNonNegative(a)) return false;
-  const slack = subDim(subDim(b, 1), extreme(a, true));
-  return termsOf(slack).every((t) => t.coef >= 0);
+  return isNonNegative(a) && isPositiveSum(subDim(subDim(b, 1), extreme(a, true)));
 }
 
 function makeFn(fn: DimFn, args: readonly Dim[]): Dim {
   const key = `${fn}(${args.map(dimKey).join(',')})`;
   return fromAtom({ kind: 'fn', key, fn, args });
 }
+
+const symmetric = (fn: DimFn, a: Dim, b: Dim): Dim =>
+  makeFn(fn, dimKey(a) < dimKey(b) ? [a, b] : [b, a]);
 
 function fnAtomOf(d: Dim, fn: DimFn): FnAtom | undefined {
   if (typeof d === 'number' || d.terms.length !== 1) return undefined;
@@ -439,10 +442,7 @@ export function maxDim(a: Dim, b: Dim): Dim {
   if (dimEquals(a, b)) return a;
   if (isNonNegative(subDim(a, b))) return a;
   if (isNonNegative(subDim(b, a))) return b;
-  return makeFn(
-    'max',
-    [a, b].sort((x, y) => (dimKey(x) < dimKey(y) ? -1 : 1)),
-  );
+  return symmetric('max', a, b);
 }
 
 /** The smaller of two dims. */
@@ -451,10 +451,7 @@ export function minDim(a: Dim, b: Dim): Dim {
   if (dimEquals(a, b)) return a;
   if (isNonNegative(subDim(a, b))) return b;
   if (isNonNegative(subDim(b, a))) return a;
-  return makeFn(
-    'min',
-    [a, b].sort((x, y) => (dimKey(x) < dimKey(y) ? -1 : 1)),
-  );
+  return symmetric('min', a, b);
 }
 
 /**
@@ -466,10 +463,7 @@ export function bcastDim(a: Dim, b: Dim): Dim {
   if (a === 1) return b;
   if (typeof a === 'number') return a;
   if (typeof b === 'number') return b;
-  return makeFn(
-    'bcast',
-    [a, b].sort((x, y) => (dimKey(x) < dimKey(y) ? -1 : 1)),
-  );
+  return symmetric('bcast', a, b);
 }
 
 /** 0 where `a` is 1, else 1: the factor of a stride along an axis that may broadcast. */

@@ -83,7 +83,11 @@ export interface FailStmt {
   readonly when: Expr;
   readonly code: Dim;
 }
-/** Asks the code generator to put the body into a function of its own. Changes no meaning. */
+/**
+ * Asks the code generator to put the body into a function of its own, which kernels share: bodies of
+ * outlines of one name are the same but for the names in them, and have no arrays and no checks. Changes
+ * no meaning.
+ */
 export interface OutlineStmt {
   readonly kind: 'outline';
   readonly name: string;

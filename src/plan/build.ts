@@ -2,16 +2,7 @@
 // bodies and branches are planned in place, and sizes known only in mid-run are bound where they
 // become known. The function must have gone through the passes: known ranks, no composites.
 
-import {
-  asSym,
-  collectSyms,
-  type Dim,
-  makeSym,
-  prodDims,
-  type Sym,
-  symDim,
-  symsOf,
-} from '../core/dim.ts';
+import { asSym, type Dim, makeSym, prodDims, type Sym, symDim, symsOf } from '../core/dim.ts';
 import { boundOf } from '../core/dim-bound.ts';
 import type { DType, TypedArray } from '../core/dtype.ts';
 import { invariant } from '../core/error.ts';

@@ -5,20 +5,20 @@
 import type { FunctionBuilder, ModuleBuilder } from '../../codegen/wasm/assembler.ts';
 import type { KernelCompiler } from '../../codegen/wasm/entry.ts';
 import { dimEmitter } from '../../codegen/wasm/entry-dims.ts';
-import { elementaryFunction } from '../../codegen/wasm/kernel.ts';
-import { type ElementaryName, mathFunctions } from '../../codegen/wasm/math-calls.ts';
+import { sharedCode } from '../../codegen/wasm/shared-code.ts';
 import type { DimFn } from '../../core/dim.ts';
+import { InternalError } from '../../core/error.ts';
 import type { Kernel, TiledKernel } from '../../kernel/ir.ts';
 import { printKernel } from '../../kernel/print.ts';
 
 /** Kernels kept; the least recently used are forgotten. */
 const MAX_KERNELS = 512;
 
-/** What kernels call: the note of a failed check, functions of sizes, elementary functions. */
+/** What kernels call: the note of a failed check, functions of sizes, shared functions. */
 type Helper =
   | { readonly kind: 'fail' }
   | { readonly kind: 'dim'; readonly fn: Exclude<DimFn, 'ne1'> }
-  | { readonly kind: 'math'; readonly name: ElementaryName };
+  | { readonly kind: 'shared'; readonly name: string };
 
 interface Code {
   readonly func: FunctionBuilder;
@@ -93,13 +93,17 @@ function callsOf(
   for (const index of func.callees) {
     if (calls.has(index)) continue;
     const fn = dimEmitter(module).helperAt(index);
-    const name = mathFunctions(module).nameAt(index);
+    const name = sharedCode(module).nameAt(index);
     if (index === fail) calls.set(index, { kind: 'fail' });
     else if (fn !== undefined) calls.set(index, { kind: 'dim', fn });
-    else if (name !== undefined) calls.set(index, { kind: 'math', name });
+    else if (name !== undefined) calls.set(index, { kind: 'shared', name });
     else return undefined;
   }
   return calls;
+}
+
+function neverWritten(): never {
+  throw new InternalError('code is kept that calls a function which no module has had');
 }
 
 function copy(
@@ -111,7 +115,7 @@ function copy(
   for (const [index, helper] of calls) {
     if (helper.kind === 'fail') to.set(index, env.fail);
     else if (helper.kind === 'dim') to.set(index, dimEmitter(module).helper(helper.fn));
-    else to.set(index, elementaryFunction(module, helper.name));
+    else to.set(index, sharedCode(module).index(helper.name, neverWritten));
   }
   const made = module.func(env.name, [...func.params], [...func.results]);
   made.copyBody(func, to);

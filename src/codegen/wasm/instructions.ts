@@ -145,7 +145,7 @@ export function emitBound(f: FunctionBuilder, e: BinaryExpr): boolean {
 }
 
 /** A choice that is one of the engine's extrema: `a` where it is less (more) than `b`, and else `b`. */
-export function emitExtremum(
+function emitExtremum(
   f: FunctionBuilder,
   { args: [c, a, b], type, lanes }: SelectExpr,
   push: (e: Expr) => void,
@@ -474,4 +474,48 @@ export function splatBytes(type: ScalarType, value: number | bigint): number[] {
     else bytes.setInt32(at, type === 'bool' ? -Number(value) : Number(value), true);
   }
   return Array.from(new Uint8Array(bytes.buffer));
+}
+
+/**
+ * A choice between two values. `scoped` emits what may not run: of a lazy choice with one lane only the
+ * branch taken does, with several the second operand where some lane takes it.
+ */
+export function emitSelect(
+  f: FunctionBuilder,
+  e: SelectExpr,
+  push: (e: Expr) => void,
+  scoped: (make: () => void) => void,
+  scratch: Scratch,
+): void {
+  if (emitExtremum(f, e, push)) return;
+  const { args, lazy, type: scalar, lanes } = e;
+  const [c, a, b] = args;
+  const type = valType(scalar, lanes);
+  const narrow = lanes === 2 && scalar !== 'bool' && !isWideType(scalar);
+  if (lazy && type === 'v128') {
+    const [mask, out] = [f.local('v128', 'mask'), f.local('v128', 'lazy')];
+    push(c);
+    if (narrow) narrowMask(f, scratch);
+    f.op('local.set', mask);
+    push(b);
+    f.op('local.set', out).op('local.get', mask).op('v128.any_true').if_();
+    scoped(() => push(a));
+    f.op('local.get', out).op('local.get', mask).op('v128.bitselect').op('local.set', out).end();
+    f.op('local.get', out);
+    return;
+  }
+  if (lazy) {
+    push(c);
+    f.if_(type);
+    scoped(() => push(a));
+    f.else_();
+    scoped(() => push(b));
+    f.end();
+    return;
+  }
+  push(a);
+  push(b);
+  push(c);
+  if (narrow) narrowMask(f, scratch);
+  f.op(type === 'v128' ? 'v128.bitselect' : 'select');
 }

@@ -2,7 +2,7 @@
 // advance instead of index arithmetic, what does not change in a loop is computed before it, and what is
 // used twice is computed once. The order of floating-point operations is the IR's.
 
-import { addDim, type Dim, dimKey, makeSym, mulDim, splitAffine } from '../../core/dim.ts';
+import { type Dim, dimKey, makeSym, splitAffine, symDim } from '../../core/dim.ts';
 import { InternalError } from '../../core/error.ts';
 import {
   argsOf,
@@ -11,9 +11,16 @@ import {
   type LocalExpr,
   type ScalarType,
 } from '../../kernel/expr.ts';
-import type { ForStmt, LetStmt, Stmt, TiledKernel, WhileStmt } from '../../kernel/ir.ts';
+import type {
+  ForStmt,
+  LetStmt,
+  OutlineStmt,
+  Stmt,
+  TiledKernel,
+  WhileStmt,
+} from '../../kernel/ir.ts';
 import { type ElementaryCall, expandMath, isElementary } from '../../kernel/math.ts';
-import { isWideType, scalarInfo, storageBytes } from '../../kernel/scalar.ts';
+import { scalarInfo, storageBytes } from '../../kernel/scalar.ts';
 import type { FunctionBuilder, ModuleBuilder, ValType } from './assembler.ts';
 import { emitCast } from './conversions.ts';
 import { dimEmitter } from './entry-dims.ts';
@@ -22,13 +29,12 @@ import {
   emitBound,
   emitCompare,
   emitConst,
-  emitExtremum,
   emitLoad,
+  emitSelect,
   emitShift,
   emitStore,
   emitUnary,
   laneShape,
-  narrowMask,
   valType,
 } from './instructions.ts';
 import { KernelDims } from './kernel-dims.ts';
@@ -42,11 +48,14 @@ import {
 import { invariantDims, invariantExprs, pointerRows } from './loops.ts';
 import {
   chooseCalls,
+  definition,
   type ElementaryName,
   elementaryName,
   isPair,
-  mathFunctions,
 } from './math-calls.ts';
+import { type Interface, interfaceOf } from './outlined.ts';
+import { advance, type Step, setPointers } from './pointers.ts';
+import { sharedCode } from './shared-code.ts';
 import { emitLane, emitLaneOfFour, laneOfFour } from './shuffles.ts';
 import {
   countExprs,
@@ -73,14 +82,22 @@ export function emitKernel(
 
 /** The index of the function of a module that computes an elementary function of its parameters. */
 export function elementaryFunction(module: ModuleBuilder, name: ElementaryName): number {
-  return mathFunctions(module).index(name, (params, values) => {
-    const types = (of: readonly Expr[]): ValType[] => of.map((e) => valType(e.type, e.lanes));
-    const f = module.func(name, types(params), types(values));
-    const tile = makeSym('tile', 'tile');
-    const nothing = { name, buffers: [], params: [], body: [], flops: 0, bytes: 0, tile, tiles: 0 };
-    new KernelEmitter(module, nothing, { fail: 0, name, relaxed: false }, f).give(params, values);
+  return sharedCode(module).index(name, () => {
+    const [params, values] = definition(name);
+    const f = module.func(name, typesOf(params), typesOf(values));
+    part(module, { fail: 0, name, relaxed: false }, f).give(params, values);
     return f;
   });
+}
+
+const typesOf = (list: readonly Expr[]): ValType[] => list.map((e) => valType(e.type, e.lanes));
+
+/** The emitter of a function that is no whole kernel. */
+function part(module: ModuleBuilder, env: KernelEnv, f: FunctionBuilder): KernelEmitter {
+  const { name } = env;
+  const tile = makeSym('tile', 'tile');
+  const nothing = { name, buffers: [], params: [], body: [], flops: 0, bytes: 0, tile, tiles: 0 };
+  return new KernelEmitter(module, nothing, env, f);
 }
 
 class KernelEmitter {
@@ -139,6 +156,20 @@ class KernelEmitter {
     for (const value of values) this.expr(value);
   }
 
+  /** Emits statements as the whole function: its parameters are what they take, its results what they set. */
+  outlined(body: readonly Stmt[], io: Interface, bufferOf: (name: string) => BufferInfo): void {
+    let local = 0;
+    for (const name of io.buffers) {
+      this.buffers.set(name, { type: bufferOf(name).type, local: local++, offset: 0 });
+    }
+    for (const id of io.syms) this.syms.set(id, local++);
+    for (const { name, type, lanes } of io.locals) {
+      this.values.set(`${name}:${type}:${lanes}`, local++);
+    }
+    this.block(body);
+    for (const e of io.results) this.expr(e);
+  }
+
   private scratch = (type: ValType, slot: number): number => {
     const key = `${type}${slot}`;
     let local = this.scratchLocals.get(key);
@@ -165,6 +196,11 @@ class KernelEmitter {
     this.known = known;
     make();
     this.known = outer;
+  }
+
+  /** What is known, for code that may not run. */
+  private copied(): Known {
+    return { ...this.known, exprs: new Map(this.known.exprs) };
   }
 
   /** What stays known while statements with such effects run again and again. */
@@ -254,7 +290,7 @@ class KernelEmitter {
         return;
       }
       case 'outline':
-        for (const inner of s.body) this.stmt(inner);
+        this.outline(s);
         return;
       case 'fail':
         this.expr(s.when);
@@ -266,6 +302,32 @@ class KernelEmitter {
       default:
         s satisfies never;
     }
+  }
+
+  /** A call of a function that has the statements. */
+  private outline(s: OutlineStmt): void {
+    const { f, module } = this;
+    const io = interfaceOf(s.body);
+    const info = (name: string): BufferInfo => this.buffer(name);
+    for (const name of io.buffers) {
+      const { local, offset } = info(name);
+      f.op('local.get', local);
+      if (offset > 0) f.op('i32.const', offset).op('i32.add');
+    }
+    for (const id of io.syms) this.dim(symDim(makeSym(id)));
+    for (const e of io.locals) this.expr(e);
+    const name = this.env.relaxed ? `${s.name}_relaxed` : s.name;
+    const index = sharedCode(module).index(name, () => {
+      const addresses = [...io.buffers, ...io.syms].map((): ValType => 'i32');
+      const made = module.func(name, [...addresses, ...typesOf(io.locals)], typesOf(io.results));
+      part(module, { ...this.env, name }, made).outlined(s.body, io, info);
+      return made;
+    });
+    f.op('call', index);
+    for (const { name: local, type, lanes } of [...io.results].reverse()) {
+      f.op('local.set', this.valueLocal(local, type, lanes));
+    }
+    this.forget(effectsOf([s]));
   }
 
   private forget(effects: Effects): void {
@@ -293,12 +355,7 @@ class KernelEmitter {
       const steps = this.pointers(s, body, effects);
       f.loop();
       this.scoped(this.surviving(effects), () => this.block(body));
-      for (const { local, bytes } of steps) {
-        f.op('local.get', local);
-        if (typeof bytes === 'number') f.op('i32.const', bytes);
-        else f.op('local.get', bytes.local);
-        f.op('i32.add').op('local.set', local);
-      }
+      advance(f, steps);
       f.op('local.get', axis).op('i32.const', s.step).op('i32.add').op('local.tee', axis);
       f.op('local.get', end).op('i32.lt_s').op('br_if', 0).end();
     });
@@ -356,39 +413,16 @@ class KernelEmitter {
     }
   }
 
-  /**
-   * Sets up a pointer for each row of accesses in a loop's body that advances by a fixed stride, and
-   * returns how they advance. Accesses that differ by a small constant share one.
-   */
-  private pointers(
-    s: ForStmt,
-    body: readonly Stmt[],
-    effects: Effects,
-  ): { local: number; bytes: number | { local: number } }[] {
-    const steps: { local: number; bytes: number | { local: number } }[] = [];
-    const { f } = this;
-    for (const { key, buffer, base, coef, least } of pointerRows(s.axis.id, body, effects)) {
-      const info = this.buffer(buffer);
-      const size = storageBytes(info.type);
-      const pointer = f.local('i32', `p_${buffer}`);
-      const axisDim = s.start;
-      const start = addDim(addDim(base, least), mulDim(coef, axisDim));
-      f.op('local.get', info.local);
-      if (info.offset > 0) f.op('i32.const', info.offset).op('i32.add');
-      this.dim(mulDim(start, size));
-      f.op('i32.add').op('local.set', pointer);
-      this.known.pointers.set(`${key}:${s.axis.id}`, pointer);
-      this.known.pointers.set(`${key}:${s.axis.id}:least`, least);
-      const bytes = mulDim(coef, size * s.step);
-      if (bytes === 0) continue;
-      if (typeof bytes === 'number') steps.push({ local: pointer, bytes });
-      else {
-        const stride = f.local('i32', 'stride');
-        this.dim(bytes);
-        f.op('local.set', stride);
-        steps.push({ local: pointer, bytes: { local: stride } });
-      }
-    }
+  /** Sets up the pointers of a loop, and returns how they advance. */
+  private pointers(s: ForStmt, body: readonly Stmt[], effects: Effects): Step[] {
+    const rows = pointerRows(s.axis.id, body, effects);
+    const parts = {
+      f: this.f,
+      buffer: (name: string) => this.buffer(name),
+      dim: this.dim,
+      pointers: this.known.pointers,
+    };
+    const steps = setPointers(s, rows, parts);
     this.currentAxis = s.axis.id;
     return steps;
   }
@@ -481,7 +515,13 @@ class KernelEmitter {
         emitCompare(f, e.fn, e.args[0].type, e.lanes);
         return;
       case 'select':
-        if (!emitExtremum(f, e, (x) => this.expr(x))) this.select(e.args, e.lazy, e);
+        emitSelect(
+          f,
+          e,
+          (x) => this.expr(x),
+          (make) => this.scoped(this.copied(), make),
+          this.scratch,
+        );
         return;
       case 'madd':
         this.madd(e.args, e.lanes);
@@ -555,44 +595,5 @@ class KernelEmitter {
     }
     emitLane(this.f, e, lanes, (x) => this.expr(x));
     this.f.op(`${laneShape(e.type, lanes)}.splat`);
-  }
-
-  private select(
-    [c, a, b]: readonly [Expr, Expr, Expr],
-    lazy: boolean,
-    { type: scalar, lanes }: Expr,
-  ): void {
-    const { f } = this;
-    const type = valType(scalar, lanes);
-    const narrow = lanes === 2 && scalar !== 'bool' && !isWideType(scalar);
-    if (lazy && type === 'v128') {
-      // What a lane takes from `b` is computed anyway; `a` only where some lane takes it.
-      const [mask, out] = [f.local('v128', 'mask'), f.local('v128', 'lazy')];
-      this.expr(c);
-      if (narrow) narrowMask(f, this.scratch);
-      f.op('local.set', mask);
-      this.expr(b);
-      f.op('local.set', out).op('local.get', mask).op('v128.any_true').if_();
-      const copy = { ...this.known, exprs: new Map(this.known.exprs) };
-      this.scoped(copy, () => this.expr(a));
-      f.op('local.get', out).op('local.get', mask).op('v128.bitselect').op('local.set', out).end();
-      f.op('local.get', out);
-      return;
-    }
-    if (lazy) {
-      this.expr(c);
-      f.if_(type);
-      const copy = (): Known => ({ ...this.known, exprs: new Map(this.known.exprs) });
-      this.scoped(copy(), () => this.expr(a));
-      f.else_();
-      this.scoped(copy(), () => this.expr(b));
-      f.end();
-      return;
-    }
-    this.expr(a);
-    this.expr(b);
-    this.expr(c);
-    if (narrow) narrowMask(f, this.scratch);
-    f.op(type === 'v128' ? 'v128.bitselect' : 'select');
   }
 }

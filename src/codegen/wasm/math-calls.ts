@@ -17,7 +17,6 @@ import {
 import type { Stmt } from '../../kernel/ir.ts';
 import { type ElementaryCall, expandCall, isElementary } from '../../kernel/math.ts';
 import { exprsOf, walkExprs, walkStmts } from '../../kernel/rewrite.ts';
-import type { FunctionBuilder, ModuleBuilder } from './assembler.ts';
 
 /**
  * An elementary function of so many values of a type and width, such as `tanh_f32_4_2`: of two vectors
@@ -65,49 +64,8 @@ export function chooseCalls(body: readonly Stmt[]): (e: Expr) => boolean {
     (e.type === 'f64' || (e.lanes !== 1 ? many(wide) : wide > 0 || many(calls.size - wide)));
 }
 
-/** Code of the functions that any module has had. */
-const written = new Map<ElementaryName, FunctionBuilder>();
-
-/** The elementary functions of one module. */
-class MathFunctions {
-  readonly #module: ModuleBuilder;
-  readonly #indices = new Map<ElementaryName, number>();
-  readonly #names = new Map<number, ElementaryName>();
-
-  constructor(module: ModuleBuilder) {
-    this.#module = module;
-  }
-
-  /** The function that has an index in the module. */
-  nameAt(index: number): ElementaryName | undefined {
-    return this.#names.get(index);
-  }
-
-  /** The index of a function; `write` gives one that computes a value of its parameters. */
-  index(
-    name: ElementaryName,
-    write: (params: readonly LocalExpr[], values: readonly Expr[]) => FunctionBuilder,
-  ): number {
-    const old = this.#indices.get(name);
-    if (old !== undefined) return old;
-    let f = written.get(name);
-    if (f) {
-      const { params, results } = f;
-      const copy = this.#module.func(name, [...params], [...results]);
-      copy.copyBody(f, new Map());
-      f = copy;
-    } else {
-      f = write(...definition(name));
-      written.set(name, f);
-    }
-    this.#indices.set(name, f.index);
-    this.#names.set(f.index, name);
-    return f.index;
-  }
-}
-
 /** A function's parameters and its values in primitives. */
-function definition(name: ElementaryName): [readonly LocalExpr[], readonly Expr[]] {
+export function definition(name: ElementaryName): [readonly LocalExpr[], readonly Expr[]] {
   const [fn, type, lanes, count] = name.split('_') as [
     ElementaryCall['fn'],
     ScalarType,
@@ -128,16 +86,4 @@ function definition(name: ElementaryName): [readonly LocalExpr[], readonly Expr[
     return value;
   });
   return [params, values];
-}
-
-const modules = new WeakMap<ModuleBuilder, MathFunctions>();
-
-/** The elementary functions of a module. */
-export function mathFunctions(module: ModuleBuilder): MathFunctions {
-  let made = modules.get(module);
-  if (!made) {
-    made = new MathFunctions(module);
-    modules.set(module, made);
-  }
-  return made;
 }

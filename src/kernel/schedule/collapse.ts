@@ -5,13 +5,16 @@
 import {
   type Atom,
   type Dim,
+  dimEquals,
   floorDiv,
   makeSym,
   mentions,
   modDim,
   mulDim,
+  splitAffine,
   symDim,
 } from '../../core/dim.ts';
+import type { Expr } from '../expr.ts';
 import type { ForStmt, Stmt } from '../ir.ts';
 import { dimsOf, exprsOf, mapStmts, substituteSyms, walkExprs, walkStmts } from '../rewrite.ts';
 import { forLoop, isPlain, type Names } from './build.ts';
@@ -36,6 +39,7 @@ function joined(outer: ForStmt, names: Names): ForStmt | undefined {
   if (outer.role === 'serial' || !isPlain(outer) || !isPlain(inner)) return undefined;
   if (mentions(inner.end, outer.axis.id)) return undefined;
   if (JSON.stringify(outer.combine) !== JSON.stringify(inner.combine)) return undefined;
+  if (apart(inner.body, outer.axis.id, inner)) return undefined;
   const end = mulDim(outer.end, inner.end);
   const axis = makeSym(names.fresh('f'), 'f', { extent: end });
   const at = symDim(axis);
@@ -45,6 +49,37 @@ function joined(outer: ForStmt, names: Names): ForStmt | undefined {
   });
   if (splits(body, axis.id, inner.end)) return undefined;
   return forLoop(axis, 0, end, 1, outer.role, body, outer.combine);
+}
+
+/**
+ * Whether some index is seen to need the two loops apart without joining them: a step of the outer one
+ * is not as long as all steps of the inner one.
+ */
+function apart(stmts: readonly Stmt[], outer: string, { axis, end }: ForStmt): boolean {
+  if (end === 1) return false;
+  return anyDim(stmts, (d) => {
+    const [far, near] = [splitAffine(d, outer), splitAffine(d, axis.id)];
+    return far !== undefined && near !== undefined && !dimEquals(far.coef, mulDim(near.coef, end));
+  });
+}
+
+/** Whether a dim of the statements passes the test. */
+function anyDim(stmts: readonly Stmt[], test: (d: Dim) => boolean): boolean {
+  let found = false;
+  const seen = new Set<Expr>();
+  walkStmts(stmts, (s) => {
+    if (found) return;
+    found = dimsOf(s).some(test);
+    walkExprs(
+      exprsOf(s),
+      (e) => {
+        if (e.op === 'dim') found ||= test(e.dim);
+        else if (e.op === 'load') found ||= test(e.index);
+      },
+      seen,
+    );
+  });
+  return found;
 }
 
 /**
@@ -60,13 +95,5 @@ function splits(stmts: readonly Stmt[], id: string, extent: Dim): boolean {
   };
   const inDim = (d: Dim): boolean =>
     typeof d !== 'number' && d.terms.some((t) => t.atoms.some(inAtom));
-  let found = false;
-  walkStmts(stmts, (s) => {
-    found ||= dimsOf(s).some(inDim);
-    walkExprs(exprsOf(s), (e) => {
-      if (e.op === 'dim') found ||= inDim(e.dim);
-      else if (e.op === 'load') found ||= inDim(e.index);
-    });
-  });
-  return found;
+  return anyDim(stmts, inDim);
 }

@@ -15,10 +15,12 @@ import {
   modDim,
   mulDim,
   type Sym,
+  splitAffine,
   subDim,
   sumDims,
   symDim,
 } from '../../core/dim.ts';
+import { invariant } from '../../core/error.ts';
 import {
   add,
   binary,
@@ -87,6 +89,13 @@ export function emitProduct(product: Contraction, nest: TiledLoops, names: Names
   const plain = emitGrid(loops, ranges, grid, names);
   const least = few.reduce(minDim);
   return [ifStmt(compare('lt', dimValue(least), dimValue(FEW)), plain, packed)];
+}
+
+/** Where a row of the left factor stands, and how far apart its elements are. */
+interface Place {
+  readonly buffer: string;
+  readonly start: Dim;
+  readonly step: Dim;
 }
 
 /** One stretch of the sum. */
@@ -313,7 +322,7 @@ class Product {
 
   /** Multiplies `rows` rows with the panel; the sums are finished, or wait in scratch. */
   private multiply(rows: number, s: Stretch, strip: Strip): Stmt[] {
-    const { panel, type, lanes } = this;
+    const { type, lanes } = this;
     const out: Stmt[] = [];
     const sums: { name: string; at: Dim }[][] = [];
     for (let r = 0; r < rows; r++) {
@@ -333,31 +342,59 @@ class Product {
     const row = this.heldRow(out);
     const left = sums.map((_, r) => this.leftOf(row, r, s, out));
     out.push(...when(s.isFirst, none, () => goOn));
-    const turn: Stmt[] = [];
-    const right = sums[0].map((_, u) => {
-      const at = addDim(mulDim(symDim(this.depth), this.panelWidth), lanes * u);
-      return this.named(turn, 'q', load(panel, type, at, lanes));
-    });
-    sums.forEach((row, r) => {
-      const x = this.named(turn, 'x', splat(left[r], lanes));
-      row.forEach(({ name }, u) => {
-        turn.push(setStmt(name, madd(x, right[u], varRef(name, type, lanes))));
-      });
-    });
-    out.push(forLoop(this.depth, 0, s.length, 1, 'serial', turn));
+    const names = sums.map((row) => row.map(({ name }) => name));
+    out.push(...this.accumulate(names, left, s.length));
     const finish = rows < BLOCK_ROWS || isFalse(strip.inRegisters) ? undefined : this.finish;
     if (finish) out.push(...when(strip.inRegisters, () => finish, wait));
     else out.push(...wait());
     return out;
   }
 
+  /**
+   * Adds the products of a stretch to the sums of a block. All contractions share this loop: it knows
+   * where the factors start and the step of the left one, and nothing else of them.
+   */
+  private accumulate(sums: readonly string[][], left: readonly Place[], length: Dim): Stmt[] {
+    const { panel, type, lanes } = this;
+    const out: Stmt[] = [];
+    const held = (prefix: string, d: Dim): Dim => {
+      const name = this.names.fresh(prefix);
+      out.push(letStmt(name, dimValue(d)));
+      return symDim(makeSym(name));
+    };
+    const step = held('step', left[0].step);
+    const starts = left.map(({ start }) => held('at', start));
+    const end = held('len', length);
+    const depth = symDim(this.depth);
+    const turn: Stmt[] = [];
+    const right = sums[0].map((_, u) => {
+      const at = addDim(mulDim(depth, this.panelWidth), lanes * u);
+      return this.named(turn, 'q', load(panel, type, at, lanes));
+    });
+    sums.forEach((row, r) => {
+      const at = addDim(starts[r], mulDim(depth, step));
+      const x = this.named(turn, 'x', splat(load(left[r].buffer, type, at), lanes));
+      row.forEach((name, u) => {
+        turn.push(setStmt(name, madd(x, right[u], varRef(name, type, lanes))));
+      });
+    });
+    const name = `multiply_${sums.length}x${VECTORS}_${type}_${lanes}`;
+    const body = [forLoop(this.depth, 0, end, 1, 'serial', turn)];
+    out.push({ kind: 'outline', name, body });
+    return out;
+  }
+
   /** The left factor in row `r` of a block. */
-  private leftOf(row: Dim, r: number, s: Stretch, out: Stmt[]): Expr {
+  private leftOf(row: Dim, r: number, s: Stretch, out: Stmt[]): Place {
     const { p } = this;
-    if (p.form !== 'direct') return load(this.held, this.type, this.heldAt(row, r));
-    const own = this.rowOffsets.apply(p.left, addDim(this.rowIn(), r), out);
-    const down = substituted(own, p.row.axis, addDim(symDim(p.row.axis), r));
-    return this.deep(down, s, out);
+    let e = load(this.held, this.type, this.heldAt(row, r));
+    if (p.form === 'direct') {
+      const own = this.rowOffsets.apply(p.left, addDim(this.rowIn(), r), out);
+      e = this.deep(substituted(own, p.row.axis, addDim(symDim(p.row.axis), r)), s, out);
+    }
+    const at = e.op === 'load' ? splitAffine(e.index, this.depth.id) : undefined;
+    invariant(e.op === 'load' && at, 'the left factor stands along the sum');
+    return { buffer: e.buffer, start: at.rest, step: at.coef };
   }
 
   /** Finishes what blocks in registers did not: rows that are left over, and ragged strips. */
