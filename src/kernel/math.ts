@@ -15,7 +15,15 @@ import * as single from './math-f32.ts';
 import * as double from './math-f64.ts';
 import * as wave from './math-f64-wave.ts';
 import { pow, powInt } from './math-pow.ts';
-import { mapExpr, mapStmtExprs, mapStmts, rebuild } from './rewrite.ts';
+import {
+  exprsOf,
+  mapExpr,
+  mapStmtExprs,
+  mapStmts,
+  rebuild,
+  walkExprs,
+  walkStmts,
+} from './rewrite.ts';
 import { isFloatType } from './scalar.ts';
 
 type Table = { readonly [fn in UnaryOp]?: (x: Expr) => Expr };
@@ -76,6 +84,7 @@ export function expandMath<K extends Kernel | TiledKernel>(
   kernel: K,
   keep: (call: ElementaryCall) => boolean = () => false,
 ): K {
+  if (!hasCalls(kernel)) return kernel;
   const memo = new Map<Expr, Expr>();
   const expand = (e: Expr): Expr =>
     mapExpr(
@@ -87,4 +96,18 @@ export function expandMath<K extends Kernel | TiledKernel>(
       memo,
     );
   return { ...kernel, body: mapStmts(kernel.body, (s) => mapStmtExprs(s, expand)) };
+}
+
+/** Whether there is anything to expand in a kernel: most have nothing. */
+function hasCalls(kernel: Kernel | TiledKernel): boolean {
+  let found = false;
+  const seen = new Set<Expr>();
+  const look = (e: Expr): void => {
+    if (e.op === 'binary') found ||= e.fn === 'pow';
+    else if (e.op === 'unary') found ||= UNARY[e.args[0].type]?.[e.fn] !== undefined;
+  };
+  walkStmts(kernel.body, (s) => {
+    if (!found) walkExprs(exprsOf(s), look, seen);
+  });
+  return found;
 }

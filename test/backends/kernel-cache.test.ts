@@ -46,3 +46,38 @@ it('sessions share the kernels of a process', async () => {
   await expect(b.run(other.y, { x, i: [30] })).rejects.toThrow(/CheckIndices/);
   for (const s of [a, again, b]) await s.close();
 });
+
+it('contractions share the loop that multiplies, in other modules too', async () => {
+  const matrices = (extra: boolean) => {
+    const graph = new tl.Graph();
+    return graph.asDefault(() => {
+      const u = tl.placeholder('float32', [null, 24], { name: 'u' });
+      const v = tl.placeholder('float32', [24, null], { name: 'v' });
+      const y = tl.matmul(u, v);
+      // Another kernel before it gives its function another index.
+      const all = extra ? [tl.softmax(tl.matmul(u, u, { transposeB: true })), y] : [y];
+      return { graph, all };
+    });
+  };
+  const values = (rows: number, cols: number) =>
+    new tl.NDArray(
+      'float32',
+      [rows, cols],
+      Float32Array.from({ length: rows * cols }, (_, k) => (k % 13) - 6),
+    );
+  const feeds = { u: values(9, 24), v: values(24, 37) };
+  const first = matrices(false);
+  const a = new tl.Session({ graph: first.graph });
+  const [want] = await a.run(first.all, feeds);
+  const text = a.explain(first.all);
+  expect(text).toMatch(/call \$multiply_2x4_f32_4/);
+  const second = matrices(true);
+  const b = new tl.Session({ graph: second.graph });
+  const [, got] = await b.run(second.all, feeds);
+  expect((b.stats.device as tl.DeviceStats).kernelsShared).toBeGreaterThan(0);
+  expect(got.data).toEqual(want.data);
+  const plain = new tl.Session({ graph: first.graph, backend: 'reference' });
+  const [truth] = await plain.run(first.all, feeds);
+  expect(got.data).toEqual(truth.data);
+  for (const s of [a, b, plain]) await s.close();
+});

@@ -622,6 +622,40 @@ describe('contractions', () => {
     check(test, [5, 67, 257, 1], 1e-4, tiled);
   });
 
+  it.each([
+    [32, 48, 64],
+    [64, 16, 512],
+    [6, 32, 1030],
+    [17, 16, 40],
+    [5, 10, 600],
+    [128, 10, 0],
+    [300, 272, 20],
+  ])('multiplies fixed sizes: %d by %d by %d', (m, n, k) => {
+    const [ri, rj, rk] = [axis('i0', m), axis('i1', n), axis('r0', k)];
+    const [x, y, z] = [ri, rj, rk].map(symDim);
+    for (const across of [false, true]) {
+      const left = across ? ld('b1', [z, x], [k, m]) : ld('b1', [x, z], [m, k]);
+      const test = kernelOf(
+        nest([ri, rj], 'grid', [
+          ...reduce('acc0', 'add', f32(0), [rk], mul(left, ld('b2', [z, y], [k, n]))),
+          let_('t0', varRef('acc0', 'f32')),
+          store('b0', at([x, y], [m, n]), binary('max', letRef('t0', 'f32'), f32(-0.25))),
+        ]),
+        [
+          ['f32', m, n],
+          ['f32', m, k],
+          ['f32', k, n],
+        ],
+      );
+      const tiled = schedule(test);
+      check(test, [1, 1, 1, 1], 1e-4, tiled);
+      const text = printKernel(tiled);
+      // Whole blocks of one stretch are finished in registers, narrow ones never.
+      if (m % 2 === 0 && n % 16 === 0 && k <= 512) expect(text).not.toContain('partial');
+      if (n < 16) expect(text).not.toContain('whole');
+    }
+  });
+
   it('multiplies batches and integers', () => {
     for (const layout of ['nn', 'nt', 'tn'] as const) {
       const batch = gemm(layout, { batch: true });

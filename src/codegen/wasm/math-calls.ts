@@ -51,11 +51,11 @@ export function isPair(a: Stmt, b: Stmt): boolean {
  */
 export function chooseCalls(body: readonly Stmt[]): (e: Expr) => boolean {
   const calls = new Set<ElementaryCall>();
-  walkStmts(body, (s) =>
-    walkExprs(exprsOf(s), (e) => {
-      if (isElementary(e)) calls.add(e);
-    }),
-  );
+  const seen = new Set<Expr>();
+  const look = (e: Expr): void => {
+    if (isElementary(e)) calls.add(e);
+  };
+  walkStmts(body, (s) => walkExprs(exprsOf(s), look, seen));
   let wide = 0;
   for (const e of calls) if (e.lanes !== 1) wide++;
   const many = (n: number): boolean => n > MAX_EXPANDED;

@@ -1,0 +1,35 @@
+// The algebra of sizes: what is recognised as the same.
+
+import { expect, it } from 'vitest';
+import { addDim, type Dim, dimKey, dimOf, floorDiv, modDim, mulDim } from '../../src/core/dim.ts';
+
+const [a, b, c] = ['a', 'b', 'c'].map((id) => dimOf(id));
+
+/** The index of a point in a dense array of shape `[?, b, c, 8]`, given its number. */
+function joined(n: Dim, inner: readonly Dim[]): Dim {
+  let rest = n;
+  let stride: Dim = 8;
+  let out: Dim = 0;
+  for (const extent of [...inner].reverse()) {
+    out = addDim(out, mulDim(modDim(rest, extent), stride));
+    rest = floorDiv(rest, extent);
+    stride = mulDim(stride, extent);
+  }
+  return addDim(out, mulDim(rest, stride));
+}
+
+it.each<[string, Dim[]]>([
+  ['two', [c]],
+  ['three', [b, c]],
+  ['four', [a, b, c]],
+  ['three, one of fixed size', [b, 5]],
+])('an index split in %s is joined again', (_, inner) => {
+  const n = dimOf('n', 'n', { extent: mulDim(dimOf('m'), mulDim(a, mulDim(b, c))) });
+  expect(dimKey(joined(n, inner))).toBe('8*n');
+});
+
+it('parts of different indices stay apart', () => {
+  const [n, m] = [dimOf('n'), dimOf('m')];
+  const mixed = addDim(mulDim(floorDiv(n, c), c), modDim(m, c));
+  expect(dimKey(mixed)).toContain('mod(m,c)');
+});
