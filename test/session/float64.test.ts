@@ -3,7 +3,7 @@
 import { describe, expect, it } from 'vitest';
 import * as tl from '../../src/index.ts';
 
-const BACKENDS = ['cpu', 'reference'] as const;
+const BACKENDS = ['cpu', 'reference', ...((await tl.webgpu.available()) ? ['webgpu'] : [])];
 
 describe.each(BACKENDS)('float64 on %s', (backend) => {
   it('keeps digits that float32 has not', async () => {

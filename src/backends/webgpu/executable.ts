@@ -119,8 +119,11 @@ export class GpuExecutable implements Executable {
   async #execute(bindings: RunBindings, keep: boolean): Promise<Results> {
     if (this.#disposed) throw new StateError('run/disposed', 'the executable is disposed.');
     const parts = this.#parts;
-    await parts.revive();
+    // At once: the caller may dispose of them as soon as it has the promise.
+    const held = bindings.feeds.filter((v) => v instanceof CountedValue);
+    for (const value of held) value.retain();
     try {
+      await parts.revive();
       return await this.#attempt(bindings, keep);
     } catch (error) {
       if (!(error instanceof TensorloomError)) await parts.settleLoss();
@@ -129,6 +132,8 @@ export class GpuExecutable implements Executable {
       // A lost device makes everything fail; that it is lost is what matters.
       parts.gpu();
       throw error;
+    } finally {
+      for (const value of held) value.release();
     }
   }
 
@@ -142,11 +147,9 @@ export class GpuExecutable implements Executable {
   async #attempt(bindings: RunBindings, keep: boolean): Promise<Results> {
     const { commands, memory } = this.#parts;
     if (this.#era !== memory.era) this.#forget();
-    const held = bindings.feeds.filter((v) => v instanceof CountedValue);
-    if (held.some((v) => v instanceof GpuValue && v.lost(memory.era))) {
+    if (bindings.feeds.some((v) => v instanceof GpuValue && v.lost(memory.era))) {
       throw valueLost();
     }
-    for (const value of held) value.retain();
     let run: Run | undefined;
     try {
       this.#steps ??= prepareSteps(this.#plan, this.#parts.gpu());
@@ -170,7 +173,6 @@ export class GpuExecutable implements Executable {
       throw error;
     } finally {
       run?.placed.end();
-      for (const value of held) value.release();
     }
   }
 
@@ -464,12 +466,8 @@ export class GpuExecutable implements Executable {
       run,
     );
     if (here.length === results.length) return read;
-    const out: HostTensor[] = [];
-    for (const r of results) {
-      const at = here.indexOf(r);
-      out.push(at >= 0 ? read[at] : await run.placed.read(r.view.buffer));
-    }
-    return out;
+    const ready = new Map(here.map((r, i) => [r, read[i]]));
+    return Promise.all(results.map((r) => ready.get(r) ?? run.placed.read(r.view.buffer)));
   }
 
   /** Reads the last values of a run, and those of the variables it writes if copies are kept. */
