@@ -15,6 +15,7 @@ export type {
   DeviceValue,
   Executable,
   ExecutableStats,
+  PlacedStats,
   RunBindings,
 } from './backends/backend.ts';
 export { registerBackend } from './backends/backend.ts';

@@ -33,6 +33,29 @@ for (const backend of ['reference', 'cpu']) {
       );
     });
 
+    it('refuse sizes found in mid-run that do not fit in a body, and those alone', async () => {
+      const x = tl.placeholder('float32', ['n'], { name: 'x' });
+      const y = tl.placeholder('float32', ['m'], { name: 'y' });
+      const big = tl.gather(x, tl.reshape(tl.where(tl.greater(x, 0.3)), [-1]));
+      const { v } = tl.whileLoop(
+        ({ i }) => tl.less(i, 2),
+        ({ i, v }) => {
+          const dot = tl.matmul(tl.reshape(big, [1, -1]), tl.reshape(y, [-1, 1]));
+          return { i: tl.add(i, 1), v: tl.add(v, tl.reduceSum(dot)) };
+        },
+        { i: tl.constant(0, { dtype: 'int32' }), v: tl.constant(0) },
+      );
+      const run = (of: number[]) => session.run(v, { x: [0.25, 0.5, 0.75], y: of });
+      expect((await run([1, 2])).item()).toBe(4);
+      await refuses(
+        () => run([1, 2, 3]),
+        tl.ExecutionError,
+        'run/check',
+        /contracted sizes must be equal/,
+      );
+      expect((await run([1, 2])).item()).toBe(4);
+    });
+
     it('refuse fetches of another graph', () => {
       const other = new tl.Graph().asDefault(() => tl.constant(1));
       return refuses(

@@ -181,6 +181,21 @@ describe.each(BACKENDS)('integers on %s', (backend) => {
     await session.close();
   });
 
+  it('of 64 bits count in variables', async () => {
+    const graph = new tl.Graph();
+    const { v, init, up, down } = graph.asDefault(() => {
+      const v = tl.variable(tl.constant([2n ** 63n - 1n, 5n]), { name: 'v' });
+      const init = tl.globalVariablesInitializer();
+      return { v, init, up: v.assignAdd([1n, 2n]), down: v.assignSub([3n, 3n]) };
+    });
+    const session = new tl.Session({ graph, backend });
+    await session.run(init);
+    expect((await session.run(up)).toArray()).toEqual([-(2n ** 63n), 7n]);
+    expect((await session.run(down)).toArray()).toEqual([2n ** 63n - 3n, 4n]);
+    expect((await session.run(v)).toArray()).toEqual([2n ** 63n - 3n, 4n]);
+    await session.close();
+  });
+
   it('refuse numbers that do not fit', async () => {
     expect(() => tl.constant([256], { dtype: 'uint8' })).toThrow(/uint8/);
     expect(() => tl.constant([1.5], { dtype: 'int16' })).toThrow(/int16/);
