@@ -110,6 +110,23 @@ for (const backend of ['cpu', 'reference']) {
       expect((await session.run(v)).item()).toBe(3);
     });
 
+    it('keeps the value of a write that a loop writes over', async () => {
+      const v = tl.variable(tl.zeros([2]), { name: 'v' });
+      await session.run(v.initializer);
+      const first = v.assignAdd([1, 2]);
+      const { i } = tl.controlDependencies([first], () =>
+        tl.whileLoop(
+          ({ i }) => tl.less(i, 3),
+          ({ i }) => ({ i: tl.add(i, tl.reduceSum(tl.mul(v.assignAdd([1, 1]), 0)).add(1)) }),
+          { i: tl.constant(0) },
+        ),
+      );
+      const late = tl.controlDependencies([i], () => tl.mul(first, 10));
+      const [a, b, c] = await session.run([first, late, i]);
+      expect([a.toArray(), b.toArray(), c.item()]).toEqual([[1, 2], [10, 20], 3]);
+      expect((await session.run(v)).toArray()).toEqual([4, 5]);
+    });
+
     it('reads variables of a finalized graph', async () => {
       const v = tl.variable([1, 2], { name: 'v' });
       v.graph.finalize();
