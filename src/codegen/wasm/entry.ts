@@ -20,6 +20,7 @@ import { type FunctionBuilder, ModuleBuilder } from './assembler.ts';
 import { type BlockLayout, NO_FAIL, STATUS, walkSteps } from './block.ts';
 import { DimEmitter } from './entry-dims.ts';
 import { emitJobs, type Launch } from './jobs.ts';
+import { sharedCode } from './shared-code.ts';
 
 /** What makes kernels ready for the CPU and turns them into functions of a module. */
 export interface KernelCompiler {
@@ -136,7 +137,7 @@ class Entry {
       const env = { fail: this.#fail, name: `k${i}_${kernel.name}` };
       const { func, scratchBytes: bytes } = this.#compiler.emit(module, tiled, env);
       scratchBytes = Math.max(scratchBytes, bytes);
-      return { tiled, func: func.index };
+      return { tiled, func: func.index, calls: () => func.callees };
     });
     this.#launches = emitJobs(module, this.#dims, this.#layout, this.#target, kernels);
     let runs = 0;
@@ -149,7 +150,12 @@ class Entry {
     return {
       bytes: module.toBytes(),
       scratchBytes,
-      source: (kernel) => module.funcWat(kernels[kernel].func),
+      source: (kernel) => {
+        const { func, calls } = kernels[kernel];
+        // With what it has in common with other kernels, such as the loop that multiplies.
+        const shared = [...new Set(calls())].filter((f) => sharedCode(module).nameAt(f));
+        return [func, ...shared].map((f) => module.funcWat(f)).join('\n');
+      },
     };
   }
 
