@@ -185,7 +185,8 @@ export function variableUse(func: Func): { reads: string[]; writes: string[] } {
   return { reads: [...needed], writes: [...writes] };
 }
 
-function variablesOfNode(node: Node): BodyVariables {
+/** The variables that the bodies of a node read and write. */
+export function variablesOfNode(node: Node): BodyVariables {
   const reads = new Set<string>();
   const writes = new Set<string>();
   for (const body of bodiesOf(node)) {

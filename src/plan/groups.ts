@@ -263,10 +263,16 @@ class GroupBuilder {
     if (!this.analysis.written.has(name)) return true;
     if (isAssignTo(own, name) && !indexEquals(at.index, index)) return false;
     for (const m of g.members) {
+      if (!isAssignTo(this.func.nodes[m], name)) continue;
       const place = g.places.get(m) as Place;
-      if (isAssignTo(this.func.nodes[m], name) && !indexEquals(place.index, at.index)) return false;
+      if (!indexEquals(place.index, at.index) || this.isAfter(source, g)) return false;
     }
     return true;
+  }
+
+  /** Whether a read is ordered after a member: in the group it would see what was there before. */
+  private isAfter(read: Node, g: Group): boolean {
+    return read.controls.some((c) => [...this.analysis.sources(c)].some((id) => g.places.has(id)));
   }
 
   /** A new write of a variable: the members' reads of it must stand at the written index. */

@@ -16,12 +16,14 @@ import type { Constraint, Func, Node, Ref } from '../../graph/func.ts';
 import { opRecord, type ReferenceContext } from '../../graph/op.ts';
 import { refKey } from '../../graph/walk.ts';
 import { callReference } from '../../ops/reference.ts';
-import { liveOrder } from '../../plan/analysis.ts';
+import { liveOrder, variablesOfNode } from '../../plan/analysis.ts';
 import type { RunBindings } from '../backend.ts';
 
 /** The state of a run: variables, sizes bound so far, and when to stop. */
 export interface Run {
   readonly variables: Map<string, HostTensor>;
+  /** In a body: variables that it reads and does not write, as the node with the body sees them. */
+  readonly seen?: ReadonlyMap<string, HostTensor>;
   readonly sizes: Map<string, number>;
   readonly bindings: RunBindings;
   readonly exact: boolean;
@@ -54,7 +56,7 @@ class Evaluation {
     this.func = func;
     this.run = run;
     this.iteration = iteration;
-    this.before = new Map(run.variables);
+    this.before = new Map([...run.variables, ...(run.seen ?? [])]);
     this.context = {
       alloc: (dtype, size) => alloc(run, dtype, size),
       exact: run.exact,
@@ -156,11 +158,15 @@ class Evaluation {
 
   private read(node: Node): HostTensor {
     const name = node.attrs.variable as string;
-    const writer = this.lastWriterBefore(node, name);
-    const value =
-      writer === undefined ? this.before.get(name) : this.written.get(writer)?.get(name);
+    const value = this.readBy(node, name);
     if (!value) throw new InternalError(`the variable "${name}" holds no value`);
     return value;
+  }
+
+  /** What a node sees of a variable. */
+  private readBy(node: Node, name: string): HostTensor | undefined {
+    const writer = this.lastWriterBefore(node, name);
+    return writer === undefined ? this.before.get(name) : this.written.get(writer)?.get(name);
   }
 
   /** Of the writes of a variable that a node is ordered after, the last. */
@@ -214,13 +220,25 @@ class Evaluation {
     return out;
   }
 
+  /** The run as bodies of a node see it: a write that the node is not ordered after is not seen in them. */
+  private inside(node: Node): Run {
+    const { reads, writes } = variablesOfNode(node);
+    const seen = new Map<string, HostTensor>();
+    for (const name of reads) {
+      if (writes.has(name)) continue;
+      const value = this.readBy(node, name);
+      if (value) seen.set(name, value);
+    }
+    return { ...this.run, seen };
+  }
+
   private branch(node: Node, inputs: readonly HostTensor[]): HostTensor[] {
     const branches = node.attrs.branches as readonly Func[];
     const [selector, ...captured] = inputs;
     const v = selector.data[0];
     const at = selector.dtype === 'bool' ? (v !== 0 ? 0 : 1) : v;
     const clamped = Math.max(0, Math.min(branches.length - 1, at));
-    return evaluateFunc(branches[clamped], captured, this.run, this.iteration);
+    return evaluateFunc(branches[clamped], captured, this.inside(node), this.iteration);
   }
 
   private loop(node: Node, inputs: readonly HostTensor[]): HostTensor[] {
@@ -235,18 +253,16 @@ class Evaluation {
     let limit = (attrs.maxTrip as number | null) ?? Number.POSITIVE_INFINITY;
     if (nx > 0) limit = Math.min(limit, xs[0].shape[0]);
     const turns: HostTensor[][] = [];
+    const run = this.inside(node);
     for (let k = 0; k < limit; k++) {
       poll(this.run.bindings);
       const position = attrs.reverse ? limit - 1 - k : k;
       const t: HostTensor = { dtype: 'int32', shape: [], data: Int32Array.of(position) };
       const iteration = (Math.imul(this.iteration, 65599) + k) | 0;
-      if (
-        cond &&
-        evaluateFunc(cond, [t, ...carries, ...captured], this.run, iteration)[0].data[0] === 0
-      )
+      if (cond && evaluateFunc(cond, [t, ...carries, ...captured], run, iteration)[0].data[0] === 0)
         break;
       const slices = xs.map((x) => slice(x, position));
-      const out = evaluateFunc(body, [t, ...carries, ...slices, ...captured], this.run, iteration);
+      const out = evaluateFunc(body, [t, ...carries, ...slices, ...captured], run, iteration);
       carries = out.slice(0, nc);
       turns.push(out.slice(nc));
     }
