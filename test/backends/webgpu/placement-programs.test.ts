@@ -1,7 +1,6 @@
 // Random programs that mix dtypes of 32 and 64 bits, variables of both, loops, branches and control
-// dependencies: the CPU gives what the reference gives, and WebGPU what the CPU gives, bit for bit, and they leave
-// the same variables. All numbers are
-// small integers, so that every dtype holds them exactly.
+// dependencies: the CPU gives what the reference gives, and WebGPU what the CPU gives, bit for bit, and they
+// leave the same variables. All numbers are small integers, so that every dtype holds them exactly.
 
 import { describe, expect, it } from 'vitest';
 import { generator } from '../../../src/conformance/draw.ts';
