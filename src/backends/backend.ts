@@ -142,6 +142,8 @@ export interface Backend {
      * run on the CPU itself.
      */
     readonly lacks?: ReadonlySet<DType>;
+    /** Buffers that one kernel may bind on any of its devices: fusion stops there. */
+    readonly maxBuffers?: number;
   };
   open(options: DeviceOptions): Device;
 }

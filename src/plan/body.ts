@@ -18,7 +18,8 @@ import { orderGroups } from './order.ts';
 import { type Places, placeNodes } from './place.ts';
 import { planPlaced } from './placed.ts';
 import type { Scope, Services } from './services.ts';
-import { chooseStored, viewsToStore } from './stored.ts';
+import { splitGroups } from './split.ts';
+import { viewsToStore } from './stored.ts';
 import type { BufferView, PlanConstraint } from './types.ts';
 
 const NONE: ReadonlySet<DType> = new Set();
@@ -29,16 +30,18 @@ export class BodyPlanner implements BodyContext {
   readonly scope: Scope;
   private readonly func: Func;
   private readonly fuse: boolean;
+  private readonly maxBuffers: number;
   private readonly homes = new Map<string, BufferView>();
   private readonly splats = new Map<number, number | undefined>();
   private pending: PlanConstraint[] = [];
   private readonly demanded = new Set<string>();
 
-  constructor(up: Services, scope: Scope, fuse: boolean) {
+  constructor(up: Services, scope: Scope, fuse: boolean, maxBuffers: number) {
     this.up = up;
     this.scope = scope;
     this.func = scope.func;
     this.fuse = fuse;
+    this.maxBuffers = maxBuffers;
   }
 
   run(): BufferView[] {
@@ -47,8 +50,8 @@ export class BodyPlanner implements BodyContext {
     const lacks = scope.top ? this.up.lacks : NONE;
     const analysis = analyse(func, viewsToStore(func, lacks));
     const places = lacks.size > 0 ? placeNodes(analysis, lacks) : undefined;
-    const groups = groupNodes(analysis, this.fuse, places);
-    const stored = chooseStored(analysis, groups, this.fuse);
+    const whole = groupNodes(analysis, this.fuse, places);
+    const { groups, stored } = splitGroups(analysis, whole, this.fuse, this.maxBuffers);
     this.collectConstraints(analysis);
     for (const [id, view] of scope.params) this.homes.set(`${id}:0`, view);
     for (const id of analysis.order) {

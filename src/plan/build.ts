@@ -35,17 +35,28 @@ export interface PlanOptions {
   readonly fuse?: boolean;
   /** Dtypes that the device lacks: what needs them is placed on the CPU. */
   readonly lacks?: ReadonlySet<DType> | undefined;
+  /** Buffers that a kernel may bind; groups that need more are split. Absent: any number. */
+  readonly maxBuffers?: number | undefined;
 }
 
 /** Builds the plan of a function. */
 export function buildPlan(func: Func, options: PlanOptions = {}): Plan {
   resetExprPool();
-  const { fuse = true, lacks = NONE } = options;
+  const { fuse = true, lacks = NONE, maxBuffers = Number.POSITIVE_INFINITY } = options;
   const use = { ...variableUse(func), feeds: func.params, results: func.results };
-  return new Planner(func, fuse, isInitializer(use) ? NONE : lacks, [], []).run();
+  const device = { lacks: isInitializer(use) ? NONE : lacks, maxBuffers };
+  return new Planner(func, fuse, device, [], []).run();
 }
 
 const NONE: ReadonlySet<DType> = new Set();
+
+/** What a plan must heed of its device. */
+interface DeviceLimits {
+  readonly lacks: ReadonlySet<DType>;
+  readonly maxBuffers: number;
+}
+
+const NO_LIMITS: DeviceLimits = { lacks: NONE, maxBuffers: Number.POSITIVE_INFINITY };
 
 /**
  * Whether a plan gives variables their first values: it needs none, and nothing fed. Nothing of it is
@@ -68,7 +79,7 @@ interface MutableBuffer extends Omit<PlanBuffer, 'live'> {
 class Planner {
   private readonly func: Func;
   private readonly fuse: boolean;
-  private readonly lacks: ReadonlySet<DType>;
+  private readonly device: DeviceLimits;
   private readonly given: readonly Sym[];
   private readonly wanted: readonly Sym[];
   private readonly kernels: Kernel[] = [];
@@ -89,13 +100,13 @@ class Planner {
   constructor(
     func: Func,
     fuse: boolean,
-    lacks: ReadonlySet<DType>,
+    device: DeviceLimits,
     given: readonly Sym[],
     wanted: readonly Sym[],
   ) {
     this.func = func;
     this.fuse = fuse;
-    this.lacks = lacks;
+    this.device = device;
     this.given = given;
     this.wanted = wanted;
   }
@@ -259,7 +270,7 @@ class Planner {
 
   /** Plans a function or body; returns where its results stand. */
   private planFunc(scope: Scope): BufferView[] {
-    return new BodyPlanner(this.services(), scope, this.fuse).run();
+    return new BodyPlanner(this.services(), scope, this.fuse, this.device.maxBuffers).run();
   }
 
   private services(): Services {
@@ -283,11 +294,11 @@ class Planner {
         this.segments.push({ kind: 'placed', step });
       },
       subplan: (func, given, wanted) => {
-        const planner = new Planner(func, this.fuse, NONE, given, wanted);
+        const planner = new Planner(func, this.fuse, NO_LIMITS, given, wanted);
         const plan = planner.run();
         return { plan, told: planner.told() };
       },
-      lacks: this.lacks,
+      lacks: this.device.lacks,
       counter: () => makeSym(`$k${this.counters++}`),
       isKnown: (id) => this.known.has(id),
       isStart: (id) => this.start.has(id),

@@ -449,7 +449,8 @@ class GroupBuilder {
   }
 }
 
-function isContraction(node: Node): boolean {
+/** Whether a node reads its inputs many times. */
+export function isContraction(node: Node): boolean {
   const { form } = opRecord(node.op);
   return form.kind === 'reduce' && form.contraction === true;
 }

@@ -27,6 +27,8 @@ export interface ProgramOptions {
   readonly passes: PassOptions;
   /** Dtypes that the device lacks. */
   readonly lacks: ReadonlySet<DType> | undefined;
+  /** Buffers that its kernels may bind. */
+  readonly maxBuffers: number | undefined;
 }
 
 /** What a run with feeds of certain shapes needs. */
@@ -92,8 +94,8 @@ export class Program {
   plan(classes: readonly SizeClass[] | null, trace?: PassOptions['trace']): Plan {
     const special = classes === null ? this.func : specialise(this.func, this.pairs, classes);
     const passes = trace ? { ...this.options.passes, trace } : this.options.passes;
-    const { fuse, lacks } = this.options;
-    return buildPlan(runPasses(special, passes), { fuse, lacks });
+    const { fuse, lacks, maxBuffers } = this.options;
+    return buildPlan(runPasses(special, passes), { fuse, lacks, maxBuffers });
   }
 
   dispose(): void {

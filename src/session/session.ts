@@ -315,8 +315,8 @@ export class Session {
 
   /** How programs are compiled on the device, which a choosing backend knows once it is ready. */
   private programOptions(): ProgramOptions {
-    const { lacks } = (this.device.chosen ?? this.opened).capabilities;
-    return { ...this.options, lacks };
+    const { lacks, maxBuffers } = (this.device.chosen ?? this.opened).capabilities;
+    return { ...this.options, lacks, maxBuffers };
   }
 
   /**

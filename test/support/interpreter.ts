@@ -12,7 +12,7 @@ import { checkedResults, hostArguments } from '../../src/backends/host-call.ts';
 import { copyOf, HostValue, hostFeeds } from '../../src/backends/host-value.ts';
 import type { Dim } from '../../src/core/dim.ts';
 import { evalDim } from '../../src/core/dim-value.ts';
-import { dtypeInfo, type TypedArray } from '../../src/core/dtype.ts';
+import { dtypeInfo, isBig, type TypedArray } from '../../src/core/dtype.ts';
 import { ExecutionError, TimeoutError } from '../../src/core/error.ts';
 import { type HostTensor, sizeOf } from '../../src/core/ndarray.ts';
 import { interpretKernel } from '../../src/kernel/interpret.ts';
@@ -113,6 +113,7 @@ class PlanRun {
       if (old) return old.data.slice();
       const made = info.alloc(n);
       if (made instanceof Float32Array) made.fill(Number.NaN);
+      else if (isBig(b.dtype)) (made as unknown as BigInt64Array).fill(77n);
       else made.fill(77);
       return made;
     });

@@ -3,24 +3,25 @@
 
 import { expect } from 'vitest';
 import { addDim, type Dim, dimOf, makeSym, mulDim, symDim } from '../../src/core/dim.ts';
-import { type Expr, load, type ScalarType } from '../../src/kernel/expr.ts';
+import type { StorageType } from '../../src/core/dtype.ts';
+import { type Expr, load } from '../../src/kernel/expr.ts';
 import { interpretKernel } from '../../src/kernel/interpret.ts';
 import type { AxisRole, BufferParam, Kernel, Stmt } from '../../src/kernel/ir.ts';
-import { runWgsl, type TypedArray } from './wgsl-run.ts';
+import { type RunOptions, runWgsl, type TypedArray } from './wgsl-run.ts';
 
-/** `f0 i0 b0!`: type, then `!` for what is written. */
+/** `f i8 b!`: the type (`f` f32, `i` i32, `b` bool, or a part of a word), then `!` for what is written. */
 export function kernelOf(
   buffers: string,
   params: readonly string[],
   body: readonly Stmt[],
 ): Kernel {
-  const types: { readonly [c: string]: ScalarType } = { f: 'f32', i: 'i32', b: 'bool' };
+  const types: { readonly [c: string]: StorageType } = { f: 'f32', i: 'i32', b: 'bool' };
   return {
     name: 'k',
     buffers: buffers.split(' ').map(
       (text, i): BufferParam => ({
         name: `b${i}`,
-        type: types[text[0]],
+        type: types[text.replace('!', '')] ?? (text.replace('!', '') as StorageType),
         access: text.endsWith('!') ? 'write' : 'read',
       }),
     ),
@@ -87,11 +88,12 @@ export async function check(
   params: readonly number[] = [],
   tolerance = 0,
   floor = 0,
+  options: RunOptions = {},
 ): Promise<number | undefined> {
   const want = buffers.map((b) => b.slice());
   const got = buffers.map((b) => b.slice());
   interpretKernel(kernel, want, params);
-  const failed = await runWgsl(kernel, got, params);
+  const failed = await runWgsl(kernel, got, params, options);
   kernel.buffers.forEach((b, i) => {
     if (b.access !== 'read') expectClose(got[i], want[i], tolerance, floor);
   });

@@ -5,10 +5,18 @@ import type { WgslDispatch, WgslLimits, WgslVariant } from '../../src/codegen/wg
 import { emitWgsl } from '../../src/codegen/wgsl/wgsl.ts';
 import type { Dim } from '../../src/core/dim.ts';
 import { evalDim } from '../../src/core/dim-value.ts';
+import type { StorageType } from '../../src/core/dtype.ts';
 import type { Kernel } from '../../src/kernel/ir.ts';
 
-/** The arrays of kernels: f32, i32, and one byte or word per bool. */
-export type TypedArray = Float32Array | Int32Array | Uint8Array | Uint32Array;
+/** The arrays of kernels: that of the storage type, or words where their values are the same. */
+export type TypedArray =
+  | Float32Array
+  | Int8Array
+  | Uint8Array
+  | Int16Array
+  | Uint16Array
+  | Int32Array
+  | Uint32Array;
 
 // Collected, the object that `create` returns takes the process down with it.
 const keep = globalThis as { __tensorloomGpu?: GPU };
@@ -58,9 +66,36 @@ export async function disposeWebgpu(): Promise<void> {
   open?.destroy();
 }
 
-/** What a buffer of a kernel is on the GPU: bools are words there. */
-function toWords(data: TypedArray): Float32Array | Int32Array | Uint32Array {
-  return data instanceof Uint8Array ? Uint32Array.from(data) : data;
+/** The arrays that hold elements as the GPU does, where those are parts of words. */
+const PARTS = {
+  i8: Int8Array,
+  u8: Uint8Array,
+  i16: Int16Array,
+  u16: Uint16Array,
+};
+
+const isPart = (type: StorageType): type is keyof typeof PARTS => type in PARTS;
+
+/** What stands behind the elements in the last word, and must stay there. */
+const STRAY = 0xa5;
+
+/** What a buffer of a kernel is on the GPU: whole words, one for a bool. */
+function toWords(data: TypedArray, type: StorageType): Uint8Array {
+  const whole = data.BYTES_PER_ELEMENT === 4 ? data : Uint32Array.from(data);
+  const own = isPart(type) ? PARTS[type].from(data) : whole;
+  const words = new Uint8Array(4 * Math.ceil(own.byteLength / 4)).fill(STRAY);
+  words.set(new Uint8Array(own.buffer, own.byteOffset, own.byteLength));
+  return words;
+}
+
+/** Writes what a buffer holds to an array; throws where bytes behind it have changed and must not. */
+function fromWords(bytes: ArrayBuffer, type: StorageType, to: TypedArray, whole: boolean): void {
+  const own = isPart(type) ? new PARTS[type](bytes, 0, to.length) : undefined;
+  if (own) to.set(own);
+  else if (to instanceof Float32Array) to.set(new Float32Array(bytes, 0, to.length));
+  else to.set(new Int32Array(bytes, 0, to.length));
+  const rest = new Uint8Array(bytes).subarray(own?.byteLength ?? bytes.byteLength);
+  if (!whole && rest.some((b) => b !== STRAY)) throw new Error('stray bytes were changed');
 }
 
 const layouts = new WeakMap<GPUDevice, Map<string, GPUComputePipeline>>();
@@ -151,8 +186,8 @@ export async function runWgsl(
     return buffer;
   };
   const { STORAGE, UNIFORM, COPY_DST, COPY_SRC, MAP_READ } = GPUBufferUsage;
-  const data = buffers.map((d) => {
-    const words = toWords(d);
+  const data = buffers.map((d, i) => {
+    const words = toWords(d, kernel.buffers[i].type);
     const buffer = make(words.byteLength, STORAGE | COPY_DST | COPY_SRC);
     gpu.queue.writeBuffer(buffer, 0, words as GPUAllowSharedBufferSource);
     return buffer;
@@ -206,10 +241,9 @@ export async function runWgsl(
   for (const [i, result] of results.entries()) {
     if (!result) continue;
     await result.mapAsync(GPUMapMode.READ);
-    const bytes = result.getMappedRange();
-    const to = buffers[i];
-    if (to instanceof Float32Array) to.set(new Float32Array(bytes, 0, to.length));
-    else to.set(new Int32Array(bytes, 0, to.length));
+    // Whole words are stored to the ends of whole buffers.
+    const whole = variant.name === 'words';
+    fromWords(result.getMappedRange(), kernel.buffers[i].type, buffers[i], whole);
     result.unmap();
   }
   await failedWord.mapAsync(GPUMapMode.READ);

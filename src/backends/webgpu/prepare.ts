@@ -5,13 +5,21 @@ import type { WgslLimits, WgslProgram } from '../../codegen/wgsl/program.ts';
 import { emitWgsl } from '../../codegen/wgsl/wgsl.ts';
 import { InternalError, UnsupportedError } from '../../core/error.ts';
 import type { Kernel } from '../../kernel/ir.ts';
+import { walkStmts } from '../../kernel/rewrite.ts';
 import type { KernelStep, Plan, Step } from '../../plan/types.ts';
 import { type BoundKernel, bindKernel } from './bound-kernel.ts';
 import type { Gpu } from './gpu.ts';
 import type { Pipeline } from './pipelines.ts';
 
-/** Bindings left for scratch and the word of checks. */
-const RESERVED = 2;
+/** Bindings that a kernel may need besides its buffers: for the word of checks, and for partial results. */
+function sparesFor(kernel: Kernel): number {
+  let [fails, reduces] = [false, false];
+  walkStmts(kernel.body, (s) => {
+    fails ||= s.kind === 'fail';
+    reduces ||= s.kind === 'for' && s.role === 'reduce';
+  });
+  return (fails ? 1 : 0) + (reduces ? 1 : 0);
+}
 
 /** A step ready to run. */
 export interface PreparedStep {
@@ -46,7 +54,8 @@ export async function prepareSteps(
   const programs = new Map<Kernel, WgslProgram>();
   const made = kernelSteps(plan).map(async (step) => {
     const kernel = plan.kernels[step.kernel];
-    const bound = bindKernel(kernel, step.views, step.args, gpu.limits.storageBuffers - RESERVED);
+    const limit = gpu.limits.storageBuffers - sparesFor(kernel);
+    const bound = bindKernel(kernel, step.views, step.args, limit);
     // Steps that bind in the same plain way share what was generated.
     let program = programs.get(bound.kernel);
     if (!program) {

@@ -73,6 +73,21 @@ describe.skipIf(!(await webgpuAvailable()))('parts of words', () => {
       }, keep),
     );
 
+    it.each([false, true])('loops in steps of odd lengths, kept: %s', (keep) =>
+      agree(() => {
+        const x = feed(dtype, [5, 3]);
+        const rows = tl.scan((sum, row) => tl.add(sum, row), x[0], {
+          initializer: tl.zeros([3], { dtype }),
+        });
+        const [, last] = tl.whileLoop(
+          ([n]) => tl.less(n, 3),
+          ([n, v]) => [tl.add(n, 1), tl.add(v, v)],
+          [tl.constant(0, 'int32'), tl.gather(x[0], tl.constant(1, 'int32'))],
+        );
+        return { feeds: [x], fetches: [rows, last] };
+      }, keep),
+    );
+
     it('many inputs of odd lengths, which are packed', () =>
       agree(() => {
         const parts = Array.from({ length: 20 }, (_, i) => feed(dtype, [2 * i + 1], i));
