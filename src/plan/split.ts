@@ -15,6 +15,9 @@ export function splitGroups(
   fuse: boolean,
   limit: number,
 ): { readonly groups: readonly Group[]; readonly stored: ReadonlySet<number> } {
+  if (limit === Number.POSITIVE_INFINITY) {
+    return { groups: whole, stored: chooseStored(analysis, whole, fuse) };
+  }
   let groups = whole;
   for (;;) {
     const stored = chooseStored(analysis, groups, fuse);
