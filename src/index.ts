@@ -24,7 +24,7 @@ export type { Atom, Dim, DimExpr, DimFn, FnAtom, Sym, Term } from './core/dim.ts
 
 export { dimToString } from './core/dim-text.ts';
 export type { DType, NumericDType, TypedArray } from './core/dtype.ts';
-export type { ErrorContext } from './core/error.ts';
+export type { ErrorContext, Site } from './core/error.ts';
 export {
   AbortedError,
   DTypeError,
@@ -141,6 +141,7 @@ export { einsum } from './ops/einsum.ts';
 export { gather, oneHot, where } from './ops/gather.ts';
 export { type HostType, hostCall } from './ops/host.ts';
 export {
+  type ConstantOptions,
   constant,
   type DimSpec,
   placeholder,
@@ -244,6 +245,8 @@ export type {
   HostStep,
   KernelStep,
   LoopStep,
+  PlacedInput,
+  PlacedStep,
   Plan,
   PlanBuffer,
   PlanCheck,
@@ -252,6 +255,7 @@ export type {
   PlanResult,
   ReserveStep,
   Segment,
+  SharedVariable,
   StartSym,
   Step,
 } from './plan/types.ts';
