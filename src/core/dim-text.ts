@@ -3,7 +3,7 @@
 import { type Dim, symsOf } from './dim.ts';
 
 /** How symbols without a name show. */
-export const ANONYMOUS = '?';
+const ANONYMOUS = '?';
 
 /** The text of a size in a shape: an expression of sizes without a name tells nothing but `?`. */
 export function sizeToString(d: Dim): string {

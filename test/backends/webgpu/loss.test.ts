@@ -1,14 +1,13 @@
 // A device that is lost under a session: what is said, and how a session with copies goes on.
 
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import * as tl from '../../../src/index.ts';
+import { openedDevices } from '../../support/opened-devices.ts';
 import { webgpuAvailable } from '../../support/wgsl-run.ts';
 
 const available = await webgpuAvailable();
 
 /** The devices that sessions opened, the newest last. */
-const devices: GPUDevice[] = [];
-
 /** A counter and what it takes to count. */
 function counter() {
   const graph = new tl.Graph();
@@ -26,22 +25,7 @@ function counter() {
 }
 
 describe.skipIf(!available)('a GPU device that is lost', () => {
-  beforeEach(() => {
-    devices.length = 0;
-    const request = GPUAdapter.prototype.requestDevice;
-    vi.spyOn(GPUAdapter.prototype, 'requestDevice').mockImplementation(async function (
-      this: GPUAdapter,
-      ...args
-    ) {
-      const device = await request.apply(this, args);
-      devices.push(device);
-      return device;
-    });
-  });
-  afterEach(() => {
-    vi.restoreAllMocks();
-    for (const d of devices) d.destroy();
-  });
+  const devices = openedDevices();
 
   /** A session on a device of its own. */
   async function open(keepHostCopy: boolean) {

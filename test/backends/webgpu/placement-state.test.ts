@@ -1,8 +1,9 @@
 // State across a GPU and the CPU beside it: variables of 64 bits, values that are kept, and runs that fail
 // on either side, which leave the variables of both as they were.
 
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import * as tl from '../../../src/index.ts';
+import { openedDevices } from '../../support/opened-devices.ts';
 import { webgpuAvailable } from '../../support/wgsl-run.ts';
 
 const available = await webgpuAvailable();
@@ -206,24 +207,7 @@ describe.skipIf(!available)('device tensors of 64 bits', () => {
 });
 
 describe.skipIf(!available)('a GPU device that is lost', () => {
-  const devices: GPUDevice[] = [];
-
-  beforeEach(() => {
-    devices.length = 0;
-    const request = GPUAdapter.prototype.requestDevice;
-    vi.spyOn(GPUAdapter.prototype, 'requestDevice').mockImplementation(async function (
-      this: GPUAdapter,
-      ...args
-    ) {
-      const device = await request.apply(this, args);
-      devices.push(device);
-      return device;
-    });
-  });
-  afterEach(() => {
-    vi.restoreAllMocks();
-    for (const d of devices) d.destroy();
-  });
+  const devices = openedDevices();
 
   it('takes no variable of the CPU with it, and a run that starts over counts once', async () => {
     const { graph, vars, init, writes, failsHere, at } = counters();
