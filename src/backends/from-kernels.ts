@@ -16,6 +16,7 @@ import {
 } from '../core/error.ts';
 import { type HostTensor, ndarrayOf, sizeOf } from '../core/ndarray.ts';
 import type { TensorType } from '../core/type.ts';
+import { constraintHolds } from '../graph/constraint.ts';
 import type { Kernel } from '../kernel/ir.ts';
 import { type BufferView, type HostStep, type Plan, RUN_SYM, type Step } from '../plan/types.ts';
 import type { Backend, Device, DeviceValue, Executable, RunBindings } from './backend.ts';
@@ -326,9 +327,12 @@ class PlanRun<M, C> {
       case 'bind':
         this.#sizes.set(s.sym.id, await this.#scalar(s.view));
         return;
+      case 'let':
+        this.#sizes.set(s.sym.id, this.#size(s.value));
+        return;
       case 'check': {
         const [a, b] = [this.#size(s.constraint.a), this.#size(s.constraint.b)];
-        if (a !== b && !(s.constraint.kind === 'bcast' && (a === 1 || b === 1))) this.#fail(s.code);
+        if (!constraintHolds(s.constraint.kind, a, b)) this.#fail(s.code);
         return;
       }
       case 'reserve':

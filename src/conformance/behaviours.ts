@@ -443,6 +443,47 @@ const found: Behaviour = {
   },
 };
 
+const branchSizes: Behaviour = {
+  name: 'branches may give different sizes',
+  check: async (open) => {
+    const graph = new tl.Graph();
+    const { p, x, h, y } = graph.asDefault(() => {
+      const p = tl.placeholder('bool', [], { name: 'p' });
+      const x = tl.placeholder('float32', [null], { name: 'x' });
+      const h = tl.placeholder('float32', [null], { name: 'h' });
+      const made = tl.cond(
+        p,
+        () => tl.gather(x, tl.squeeze(tl.where(tl.greater(x, 0)), { axis: [1] })),
+        () => tl.concat([h, h], 0),
+      );
+      // A product of three: its size has no bound known before the run.
+      const long = tl.range(tl.cast(tl.reduceSum(tl.mul(h, 3)), 'int32'));
+      const ints = tl.cond(
+        p,
+        () => tl.add(long, 1),
+        () => tl.constant([7], { dtype: 'int32' }),
+      );
+      const loss = tl.reduceSum(tl.mul(made, made));
+      return { p, x, h, y: [made, tl.size(made), ints, ...tl.gradients([loss], [x, h])] };
+    });
+    await within(open(graph), async (s) => {
+      const run = (flag: boolean, xs: number[], hs: number[]) =>
+        s.run(y as Tensor[], [
+          [p, flag],
+          [x, xs],
+          [h, hs],
+        ]);
+      const check = (got: readonly NDArray[], want: readonly unknown[]): void => {
+        const names = ['the result', 'its size', 'the integers', 'the gradient of x', 'that of h'];
+        for (const [i, what] of names.entries()) expectValue(got[i], want[i], what);
+      };
+      check(await run(true, [1, -1, 2], [1]), [[1, 2], 2, [1, 2, 3], [2, 0, 4], [0]]);
+      check(await run(false, [1], [2, 3]), [[2, 3, 2, 3], 4, [7], [0], [8, 12]]);
+      check(await run(true, [-1], [2]), [[], 0, [1, 2, 3, 4, 5, 6], [0], [0]]);
+    });
+  },
+};
+
 /** All of them. */
 export const BEHAVIOURS: readonly Behaviour[] = [
   batches,
@@ -458,4 +499,5 @@ export const BEHAVIOURS: readonly Behaviour[] = [
   kept,
   host,
   found,
+  branchSizes,
 ];

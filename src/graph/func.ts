@@ -31,10 +31,11 @@ export type Attrs = Readonly<Record<string, AttrValue>>;
 
 /**
  * What a node's inference demands of sizes. `eq`: the two are equal. `bcast`: they are equal or one
- * of them is 1. Checked before a run where the sizes are known then, else in mid-run.
+ * of them is 1. `le`: the first is at most the second. Checked before a run where the sizes are known
+ * then, else in mid-run.
  */
 export interface Constraint {
-  readonly kind: 'eq' | 'bcast';
+  readonly kind: 'eq' | 'bcast' | 'le';
   readonly a: Dim;
   readonly b: Dim;
   /** What demands it, for the error: `matmul: the inner sizes must be equal`. */

@@ -2,7 +2,15 @@
 // of all nodes of a function when the types of its parameters change. A size that only the run can
 // tell is a symbol named after its node, so that inferring twice gives the same symbol.
 
-import { bcastDim, type Dim, dimEquals, dimOf, subDim } from '../core/dim.ts';
+import {
+  bcastDim,
+  type Dim,
+  type DimExpr,
+  dimEquals,
+  dimOf,
+  isNonNegative,
+  subDim,
+} from '../core/dim.ts';
 import { boundOf } from '../core/dim-bound.ts';
 import { dimToString } from '../core/dim-text.ts';
 import { ShapeError } from '../core/error.ts';
@@ -10,6 +18,8 @@ import { type TensorType, tensorType, typeEquals } from '../core/type.ts';
 import type { Attrs, AttrValue, Constraint, Func, Node } from './func.ts';
 import { type KnownType, opRecord } from './op.ts';
 import { isFunc, topologicalOrder } from './walk.ts';
+
+const NOT_NEGATIVE = 'a size must not be negative';
 
 /** What is known of a value before the run. */
 export interface Known {
@@ -45,8 +55,17 @@ export function inferNode(
     };
   }
   const constraints: Constraint[] = [];
-  const demand = (kind: 'eq' | 'bcast', a: Dim, b: Dim, why: string): void => {
+  const demand = (kind: Constraint['kind'], a: Dim, b: Dim, why: string): void => {
     constraints.push({ kind, a, b, why });
+  };
+  const atMost = (a: Dim, b: Dim, why: string): void => {
+    const room = subDim(b, a);
+    if (isNonNegative(room)) return;
+    if (typeof room === 'number') {
+      const [x, y] = [dimToString(a), dimToString(b)];
+      throw new ShapeError('shape/size', `${why}: ${x} is more than ${y}. Make it ${y} or less.`);
+    }
+    demand('le', a, b, why);
   };
   const result = record.infer({
     types: inputs.map((k) => k.type as KnownType),
@@ -54,6 +73,11 @@ export function inferNode(
     attrs,
     fresh: (label, bound) =>
       dimOf(`${uid}:${label}`, '?', bound === undefined ? {} : { bound: boundOf(bound) }),
+    asSize: (value) => {
+      // Symbols are taken for sizes everywhere else, so nothing else would ask.
+      if (typeof value !== 'number') demand('le', 0, value, NOT_NEGATIVE);
+      return value;
+    },
     equal: (a, b, why) => {
       if (dimEquals(a, b)) return a;
       if (typeof subDim(a, b) === 'number') {
@@ -74,12 +98,24 @@ export function inferNode(
       demand('bcast', a, b, why);
       return bcastDim(a, b);
     },
+    atMost,
   });
+  const types = result.types.map((t) => tensorType(t.dtype, t.shape));
+  for (const { shape } of types) {
+    for (const d of shape ?? []) {
+      if (typeof d === 'number' ? d < 0 : !isPlain(d)) atMost(0, d, NOT_NEGATIVE);
+    }
+  }
   return {
-    types: result.types.map((t) => tensorType(t.dtype, t.shape)),
+    types,
     values: result.values ?? result.types.map(() => null),
     constraints,
   };
+}
+
+/** Whether a size is a symbol by itself, which stands for no negative number. */
+function isPlain(d: DimExpr): boolean {
+  return d.terms.length === 1 && d.terms[0].coef > 0;
 }
 
 /** A node with its inference done again for new facts about its inputs. */

@@ -25,10 +25,14 @@ export interface InferContext<A extends Attrs = Attrs> {
   readonly values: readonly (readonly Dim[] | null)[];
   /** A size that only the run can tell; the same symbol at each inference of this node. */
   fresh(label: string, bound?: Dim): Dim;
+  /** Takes a value that the run computes or is fed as a size, and demands that it be one: not negative. */
+  asSize(value: Dim): Dim;
   /** Demands that two sizes be equal; returns the more specific one. Throws if they never are. */
   equal(a: Dim, b: Dim, why: string): Dim;
   /** Demands that two sizes broadcast; returns the result's size. Throws if they never do. */
   broadcast(a: Dim, b: Dim, why: string): Dim;
+  /** Demands that a size be at most another. Throws if it never is. */
+  atMost(a: Dim, b: Dim, why: string): void;
 }
 
 export interface InferResult {

@@ -1,9 +1,16 @@
 // The rules of inference that loops and branches keep: carries keep their types, elements looped over
 // are equally many, conditions are bool scalars.
 
-import type { Dim } from '../core/dim.ts';
+import { type Dim, dimEquals, maxDim } from '../core/dim.ts';
+import { boundOf } from '../core/dim-bound.ts';
 import { DTypeError, ShapeError } from '../core/error.ts';
 import { type TensorType, typeToString } from '../core/type.ts';
+import {
+  foundSizes,
+  mentionsAny,
+  outputSizeLabel,
+  stackedSizeLabel,
+} from '../graph/found-sizes.ts';
 import type { Func } from '../graph/func.ts';
 import type { InferContext } from '../graph/op.ts';
 
@@ -40,6 +47,38 @@ export function commonLength(ctx: InferContext<LoopAttrs>): Dim | undefined {
         : ctx.equal(n, t.shape[0], 'all elements looped over must be equally many');
   }
   return n;
+}
+
+/**
+ * A size of a branch's output, from those that the branches give: the one that they share, or else what
+ * the branch taken makes of it.
+ */
+export function branchSize(
+  ctx: InferContext,
+  dims: readonly Dim[],
+  found: ReadonlySet<string>,
+  at: { readonly port: number; readonly axis: number },
+): Dim {
+  if (dims.every((d) => dimEquals(d, dims[0])) && !mentionsAny(dims[0], found)) return dims[0];
+  const bounds = dims.map(boundOf);
+  const most = bounds.some((d) => mentionsAny(d, found)) ? undefined : bounds.reduce(maxDim);
+  return ctx.fresh(outputSizeLabel(at.port, at.axis), most);
+}
+
+/** The shape of what a turn stacks: a size that turns find is one that the run tells, equal in all turns. */
+export function stackedShape(ctx: InferContext<LoopAttrs>, i: number): readonly Dim[] | null {
+  const { body } = ctx.attrs;
+  const found = foundSizes(body);
+  const ref = body.results[i];
+  const { shape } = body.nodes[ref.node].types[ref.port];
+  return (
+    shape?.map((d, axis) => {
+      if (!mentionsAny(d, found)) return d;
+      const most = boundOf(d);
+      const label = stackedSizeLabel(ref, axis);
+      return ctx.fresh(label, mentionsAny(most, found) ? undefined : most);
+    }) ?? null
+  );
 }
 
 /** A condition gives one bool scalar. */

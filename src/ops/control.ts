@@ -5,6 +5,7 @@ import { type Dim, minDim } from '../core/dim.ts';
 import { DTypeError, ShapeError, ValueError } from '../core/error.ts';
 import { type TensorType, typeToString } from '../core/type.ts';
 import { rejectAsync } from '../graph/current.ts';
+import { foundSizes } from '../graph/found-sizes.ts';
 import type { Func } from '../graph/func.ts';
 import { getDefaultGraph } from '../graph/graph.ts';
 import type { Known } from '../graph/infer.ts';
@@ -12,11 +13,13 @@ import { defineOp } from '../graph/op.ts';
 import type { Tensor } from '../graph/tensor.ts';
 import { branchNode, loopNode } from './control-nodes.ts';
 import {
+  branchSize,
   checkCarry,
   checkPredicate,
   commonLength,
   type LoopAttrs,
   resultTypes,
+  stackedShape,
 } from './control-rules.ts';
 import { inGraphOf, type OpOptions, type TensorLike, toTensor } from './convert.ts';
 import { sub } from './math.ts';
@@ -62,11 +65,11 @@ export const loopOp = defineOp<LoopAttrs>({
       );
     }
     const n = trip;
-    const types = results.map((t, i) =>
-      i < carries
-        ? { dtype: t.dtype, shape: ctx.types[i].shape }
-        : { dtype: t.dtype, shape: t.shape && [n, ...t.shape] },
-    );
+    const types = results.map((t, i) => {
+      if (i < carries) return { dtype: t.dtype, shape: ctx.types[i].shape };
+      const shape = stackedShape(ctx, i);
+      return { dtype: t.dtype, shape: shape && [n, ...shape] };
+    });
     return { types };
   },
   dtypes: (_, { body }) => resultTypes(body).map((t) => t.dtype),
@@ -109,29 +112,33 @@ export const condOp = defineOp<CondAttrs>({
     }
     const all = branches.map(resultTypes);
     const [first] = all;
-    const types = first.map((t, i): TensorType => {
-      let shape = t.shape;
-      for (const other of all.slice(1)) {
+    for (const other of all) {
+      first.forEach((t, i) => {
         const o = other[i];
         const same =
           o !== undefined &&
           o.dtype === t.dtype &&
-          (o.shape === null || shape === null || o.shape.length === shape.length);
-        if (!same || other.length !== first.length) {
-          throw new ShapeError(
-            'control/branches',
-            `the branches must give equal types, output ${i} is ${typeToString(t)} in one and ${o ? typeToString(o) : 'missing'} in another. ` +
-              'Cast or reshape in the branches.',
-          );
-        }
-        const now = shape;
-        shape =
-          now &&
-          o.shape &&
-          now.map((d, a) =>
-            ctx.equal(d, (o.shape as readonly Dim[])[a], 'the branches must give equal shapes'),
-          );
-      }
+          (o.shape === null || t.shape === null || o.shape.length === t.shape.length);
+        if (same && other.length === first.length) return;
+        throw new ShapeError(
+          'control/branches',
+          `the branches must give equal dtypes and ranks, output ${i} is ${typeToString(t)} in one and ${o ? typeToString(o) : 'missing'} in another. ` +
+            'Cast or reshape in the branches.',
+        );
+      });
+    }
+    const found = new Set(branches.flatMap((b) => [...foundSizes(b)]));
+    const types = first.map((t, i): TensorType => {
+      const shapes = all.map((types) => types[i].shape);
+      if (!shapes.every((s) => s !== null)) return { dtype: t.dtype, shape: null };
+      const shape = shapes[0].map((_, axis) =>
+        branchSize(
+          ctx,
+          shapes.map((s) => s[axis]),
+          found,
+          { port: i, axis },
+        ),
+      );
       return { dtype: t.dtype, shape };
     });
     return { types };
@@ -261,7 +268,10 @@ export function foldr<E extends Nest<TensorLike>, A extends Nest<TensorLike> = E
   return packAs(structure, last);
 }
 
-/** Applies `fn` to each slice along the leading axis of `elems` and stacks the results. */
+/**
+ * Applies `fn` to each slice along the leading axis of `elems` and stacks the results, which must have one
+ * shape: where its sizes are found in the run, the run fails with `run/check` if they differ.
+ */
 export function mapFn<E extends Nest<TensorLike>>(
   fn: (elem: Packed<E>) => Nest<TensorLike>,
   elems: E,
@@ -353,7 +363,8 @@ function others(x: Tensor, last: boolean): Tensor {
 
 /**
  * The results of `trueFn` where the bool scalar `pred` is true, else of `falseFn`. Both are traced when
- * the graph is built; only the one taken runs. They must return equal structures and types.
+ * the graph is built; only the one taken runs. They must return equal structures, dtypes and ranks. Where their
+ * sizes differ, those of the results are what the branch taken makes them.
  */
 export function cond<R extends Nest<TensorLike>>(
   pred: TensorLike,

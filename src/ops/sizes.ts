@@ -21,11 +21,11 @@ export const asSizeOp = defineOp({
   doc: 'An int32 scalar as the value of a size symbol, bound when the run has computed it.',
   inputs: ['x'],
   attrs: {},
-  infer: ({ types: [x], values, fresh }): InferResult => {
+  infer: ({ types: [x], values, fresh, asSize: size }): InferResult => {
     if (x.dtype !== 'int32')
       throw new DTypeError('dtype/unsupported', `a size is int32, not ${x.dtype}. Cast it.`);
     needRank(x, 0, 'a size');
-    return { types: [x], values: [values[0] ?? [fresh('n')]] };
+    return { types: [x], values: [(values[0] ?? [fresh('n')]).map(size)] };
   },
   reference: (_, [x]) => [x],
   gradient: () => [null],
@@ -65,7 +65,7 @@ export function shapeFromInput(ctx: InferContext, i: number): Dims {
       'the length of the shape is not known, so the rank of the result is not. Give the shape tensor a known length.',
     );
   }
-  return Array.from({ length: rank }, (_, k) => ctx.fresh(`s${i}_${k}`));
+  return Array.from({ length: rank }, (_, k) => ctx.asSize(ctx.fresh(`s${i}_${k}`)));
 }
 
 /**

@@ -70,6 +70,9 @@ export const sliceOp = defineOp({
             'Use a begin >= 0 with begin + size within each axis.',
         );
       }
+      ctx.atMost(0, begin[i], `the part must begin within axis ${i}`);
+      ctx.atMost(0, d, `the part must have a size along axis ${i}`);
+      ctx.atMost(end, x.shape[i], `the part must end within axis ${i}`);
     });
     return {
       types: [{ dtype: x.dtype, shape: out }],

@@ -1,13 +1,14 @@
 // Merges nodes that are the same function of the same inputs under the same control inputs. Nodes
 // with effects are left alone: two draws of a random op are two draws, two reads may see two values.
 
-import { dimKey } from '../core/dim.ts';
+import { type Dim, dimKey } from '../core/dim.ts';
 import { FuncEdit } from '../graph/edit.ts';
 import type { AttrValue, Func, Node } from '../graph/func.ts';
 import { opRecord } from '../graph/op.ts';
 import { isFunc, liveNodes, refKey } from '../graph/walk.ts';
 import { eachBody } from './bodies.ts';
 import type { Pass } from './pass.ts';
+import { noteMergedSizes, substituteFunc } from './sizes.ts';
 
 export const csePass: Pass = {
   name: 'cse',
@@ -19,6 +20,7 @@ function mergeEqual(func: Func): Func {
   const edit = new FuncEdit(func);
   const seen = new Map<string, number>();
   const ids = new Map<object, number>();
+  const sizes = new Map<string, Dim>();
   for (const id of liveNodes(func)) {
     const node = func.nodes[id];
     if (!isPure(node)) continue;
@@ -32,8 +34,10 @@ function mergeEqual(func: Func): Func {
     node.types.forEach((_, port) => {
       edit.redirect({ node: id, port }, { node: old, port });
     });
+    noteMergedSizes(node, (port) => ({ of: func.nodes[old], port }), sizes);
   }
-  return edit.apply().func;
+  const { func: merged } = edit.apply();
+  return sizes.size > 0 ? substituteFunc(merged, (s) => sizes.get(s.id)) : merged;
 }
 
 function isPure(node: Node): boolean {

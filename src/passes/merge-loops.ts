@@ -1,12 +1,14 @@
 // Merges loops that run the same turns: a gradient adds a copy of its loop that stacks further values of
 // each turn, and one loop that gives all results does the work of both.
 
+import type { Dim } from '../core/dim.ts';
 import { FuncEdit } from '../graph/edit.ts';
 import type { Attrs, Func, Node, Ref } from '../graph/func.ts';
 import { knownOf, reinferNode } from '../graph/infer.ts';
 import { opRecord } from '../graph/op.ts';
 import { liveNodes, refKey } from '../graph/walk.ts';
 import { eachBody } from './bodies.ts';
+import { noteMergedSizes, substituteFunc } from './sizes.ts';
 
 /** The function with loops over the same nodes of a body and the same inputs merged. */
 export function mergeLoops(func: Func): Func {
@@ -60,15 +62,23 @@ function mergeGroup(func: Func, list: readonly Node[]): Func {
   const edit = new FuncEdit(func);
   const attrs: Attrs = { ...first.attrs, body };
   const known = first.inputs.map((r) => knownOf(func, r));
-  edit.replace(reinferNode({ ...first, attrs }, known));
+  const whole = reinferNode({ ...first, attrs }, known);
+  const sizes = new Map<string, Dim>();
+  edit.replace(whole);
   list.forEach((node, k) => {
+    const portOf = (port: number): number =>
+      port < carries ? port : (at.get(refKey(bodies[k].results[port])) as number);
+    if (node.id !== first.id) {
+      noteMergedSizes(node, (port) => ({ of: whole, port: portOf(port) }), sizes);
+    }
     node.types.forEach((_, port) => {
-      const to = port < carries ? port : (at.get(refKey(bodies[k].results[port])) as number);
+      const to = portOf(port);
       if (node.id === first.id && to === port) return;
       edit.redirect({ node: node.id, port }, { node: first.id, port: to });
     });
   });
-  const { func: merged } = edit.apply();
+  const { func: edited } = edit.apply();
+  const merged = sizes.size > 0 ? substituteFunc(edited, (s) => sizes.get(s.id)) : edited;
   // Effects of the copies are the first loop's now.
   const gone = new Set(list.slice(1).map((n) => n.id));
   const kept = merged.effects.map((e) => (gone.has(e) ? first.id : e));

@@ -14,13 +14,45 @@ import {
 } from '../core/dim.ts';
 import { type TensorType, tensorType } from '../core/type.ts';
 import type { Attrs, Constraint, Func, Node } from '../graph/func.ts';
+import { knownOf, reinferNode } from '../graph/infer.ts';
 import { bodies, liveNodes, mapBodies } from '../graph/walk.ts';
 
 /** A replacement of size symbols. */
 export type Substitution = (sym: Sym) => Dim | undefined;
 
-/** The function with symbols replaced everywhere, bodies included. */
+/**
+ * The function with symbols replaced everywhere, bodies included. Where bodies come to give sizes known
+ * around them so, those are the sizes of their outputs.
+ */
 export function substituteFunc(func: Func, replace: Substitution): Func {
+  let out = substituted(func, replace);
+  if (out === func) return func;
+  for (let told = agreedSizes(out); told.size > 0; told = agreedSizes(out)) {
+    const now = told;
+    out = substituted(out, (s) => now.get(s.id));
+  }
+  return out;
+}
+
+/** Sizes of what branches give and turns stack that inference can tell by now. */
+function agreedSizes(func: Func): Map<string, Dim> {
+  const out = new Map<string, Dim>();
+  const work: Func[] = [func];
+  while (work.length > 0) {
+    const f = work.pop() as Func;
+    for (const node of f.nodes) {
+      const inner = bodies(node);
+      if (inner.length === 0) continue;
+      work.push(...inner);
+      const known = node.inputs.map((r) => knownOf(f, r));
+      const now = reinferNode(node, known);
+      noteMergedSizes(node, (port) => ({ of: now, port }), out);
+    }
+  }
+  return out;
+}
+
+function substituted(func: Func, replace: Substitution): Func {
   // The bound of a symbol mentions sizes too; the symbol stays the same unknown.
   const to: Substitution = (s) => {
     const made = replace(s);
@@ -34,14 +66,14 @@ export function substituteFunc(func: Func, replace: Substitution): Func {
       ? t
       : tensorType(t.dtype, t.shape.map(dim));
   const nodes = func.nodes.map((node): Node => {
-    const inner = mapBodies(node, (body) => substituteFunc(body, replace));
+    const inner = mapBodies(node, (body) => substituted(body, replace));
     const types = inner.types.map(type);
     const values = inner.values.map((v) =>
       v === null || v.every((d) => dim(d) === d) ? v : v.map(dim),
     );
     const constraints = inner.constraints.flatMap((c): Constraint[] => {
       const [a, b] = [dim(c.a), dim(c.b)];
-      if (dimEquals(a, b) || (c.kind === 'bcast' && (a === 1 || b === 1))) return [];
+      if (holdsAlways(c.kind, a, b)) return [];
       return a === c.a && b === c.b ? [c] : [{ ...c, a, b }];
     });
     const same =
@@ -57,8 +89,38 @@ export function substituteFunc(func: Func, replace: Substitution): Func {
   return nodes.every((n, i) => n === func.nodes[i]) ? func : Object.freeze({ ...func, nodes });
 }
 
+function holdsAlways(kind: Constraint['kind'], a: Dim, b: Dim): boolean {
+  if (kind === 'le') return typeof a === 'number' && typeof b === 'number' && a <= b;
+  return dimEquals(a, b) || (kind === 'bcast' && (a === 1 || b === 1));
+}
+
 function paramAttrs(attrs: Attrs, type: TensorType, value: readonly Dim[] | null): Attrs {
   return { ...attrs, type, value } as unknown as Attrs;
+}
+
+/**
+ * Notes, for a node that is merged with another, which sizes those that it finds are: `to` tells the output
+ * that stands for one of the node's.
+ */
+export function noteMergedSizes(
+  node: Node,
+  to: (port: number) => { readonly of: Node; readonly port: number },
+  into: Map<string, Dim>,
+): void {
+  const note = (from: Dim, other: Dim | undefined): void => {
+    const sym = asSym(from);
+    if (!sym?.id.startsWith(`${node.name}:`) || other === undefined) return;
+    if (!dimEquals(from, other)) into.set(sym.id, other);
+  };
+  node.types.forEach((type, at) => {
+    const { of, port } = to(at);
+    type.shape?.forEach((d, axis) => {
+      note(d, of.types[port].shape?.[axis]);
+    });
+    node.values[at]?.forEach((d, i) => {
+      note(d, of.values[port]?.[i]);
+    });
+  });
 }
 
 /** The symbols that the feeds of a function tell: dims of parameters, contents of fed shapes. */

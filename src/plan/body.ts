@@ -2,22 +2,40 @@
 // and steps in order, and checks sizes as soon as they are known. Loops, branches and host calls are
 // planned in `control.ts`.
 
-import { collectSyms, type Dim, dimKey, mentions, prodDims, type Sym } from '../core/dim.ts';
+import {
+  addDim,
+  type Dim,
+  dimKey,
+  mentions,
+  mulDim,
+  prodDims,
+  symDim,
+  symNames,
+} from '../core/dim.ts';
+import { boundOf } from '../core/dim-bound.ts';
 import { type DType, type TypedArray, toNumbers } from '../core/dtype.ts';
 import { InternalError, invariant } from '../core/error.ts';
 import type { TensorType } from '../core/type.ts';
+import { foundSizes, mentionsAny } from '../graph/found-sizes.ts';
 import type { Constraint, Func, Node, Ref } from '../graph/func.ts';
 import { opRecord } from '../graph/op.ts';
 import type { Kernel } from '../kernel/ir.ts';
-import { type Analysis, analyse, isKnownSizes } from './analysis.ts';
-import { type BodyContext, freshSym, planBranch, planHost, planLoop } from './control.ts';
+import { type Analysis, analyse, bodiesOf, isKnownSizes } from './analysis.ts';
+import {
+  type BodyContext,
+  freshSym,
+  planBranch,
+  planConstraints,
+  planHost,
+  planLoop,
+} from './control.ts';
 import { copyKernel, handWritten, sizeKernel } from './direct.ts';
 import { type Group, groupNodes } from './groups.ts';
 import { type Homes, lowerGroup, type Store } from './lower.ts';
 import { orderGroups } from './order.ts';
 import { type Places, placeNodes } from './place.ts';
 import { planPlaced } from './placed.ts';
-import type { Scope, Services } from './services.ts';
+import type { Scope, Services, ToldSize } from './services.ts';
 import { splitGroups } from './split.ts';
 import { viewsToStore } from './stored.ts';
 import type { BufferView, PlanConstraint } from './types.ts';
@@ -63,7 +81,10 @@ export class BodyPlanner implements BodyContext {
       if (g.kind === 'placed') planPlaced(this, analysis, places as Places, g.level, lacks);
       else this.emitGroup(g, stored);
     }
-    return func.results.map((ref, i) => this.finishResult(ref, scope.targets[i]));
+    return func.results.map((ref, i) => {
+      this.tell(ref, scope.tells[i] ?? []);
+      return this.finishResult(ref, scope.targets[i]);
+    });
   }
 
   setHome(ref: Ref, view: BufferView): void {
@@ -151,30 +172,62 @@ export class BodyPlanner implements BodyContext {
     const out: BufferView[] = [];
     this.func.results.forEach((r, i) => {
       const target = this.scope.targets[i];
-      if (target && r.node === ref.node && r.port === ref.port) out.push(target);
+      // Until a turn has told its size, the place of what it stacks is not known.
+      const told = (this.scope.tells[i] ?? []).some((s) => s.again !== 0);
+      if (target && !told && r.node === ref.node && r.port === ref.port) out.push(target);
     });
     return out;
   }
 
   /** A buffer for a value, its body's target where there is one. */
   place(ref: Ref): BufferView[] {
-    const targets = this.targetsOf(ref);
+    const type = this.type(ref);
+    const size = prodDims(type.shape);
+    const known = this.isKnown(size);
+    // What a node finds the size of itself is stored only once that has been checked.
+    const targets = known ? this.targetsOf(ref) : [];
     if (targets.length > 0) {
       this.homes.set(this.key(ref), targets[0]);
+      for (const t of targets) this.grow(t, size);
       return targets;
     }
-    const type = this.type(ref);
     const label = this.func.nodes[ref.node].name;
-    const size = prodDims(type.shape);
     const buffer = this.up.allocate('arena', type.dtype, size, label);
-    if (this.up.isTape(buffer)) {
-      const position = this.up.next();
-      this.up.touch(buffer, position);
-      this.up.push({ kind: 'reserve', position, buffer, elements: size });
-    }
     const view = { buffer, offset: 0 };
+    if (this.up.isTape(buffer)) {
+      const most = known ? size : boundOf(size);
+      if (this.isKnown(most)) this.reserve(buffer, most);
+    }
     this.homes.set(this.key(ref), view);
     return [view];
+  }
+
+  private isKnown(d: Dim): boolean {
+    return [...symNames(d)].every((id) => this.up.isKnown(id));
+  }
+
+  private reserve(buffer: number, elements: Dim): void {
+    const position = this.up.next();
+    this.up.touch(buffer, position);
+    this.up.push({ kind: 'reserve', position, buffer, elements });
+  }
+
+  /** Makes room in a target that grows. */
+  private grow({ buffer, offset }: BufferView, size: Dim): void {
+    if (this.scope.grows.has(buffer)) this.reserve(buffer, addDim(offset, size));
+  }
+
+  /** Gives the sizes of a result to the symbols that stand for them around the body. */
+  private tell(ref: Ref, sizes: readonly ToldSize[]): void {
+    const { shape } = this.type(ref);
+    for (const { sym, axis, again, demand } of sizes) {
+      const value = shape[axis];
+      if (again !== 0) {
+        const [a, b] = [mulDim(again, symDim(sym)), mulDim(again, value)];
+        this.pushCheck({ kind: 'eq', a, b, ...demand });
+      }
+      this.up.push({ kind: 'let', position: this.up.next(), sym, value });
+    }
   }
 
   private finishResult(ref: Ref, target: BufferView | null): BufferView {
@@ -187,7 +240,10 @@ export class BodyPlanner implements BodyContext {
     }
     const direct =
       this.targetsOf(ref).some((t) => t === target) && this.writtenHere.has(this.key(ref));
-    if (!direct) this.copy(home, target, ref);
+    if (!direct) {
+      this.grow(target, prodDims(this.type(ref).shape));
+      this.copy(home, target, ref);
+    }
     return target;
   }
 
@@ -284,11 +340,13 @@ export class BodyPlanner implements BodyContext {
   private collectConstraints(analysis: Analysis): void {
     for (const id of analysis.order) {
       const node = this.func.nodes[id];
-      const { nodeName: op } = opRecord(node.op);
-      for (const c of node.constraints) {
-        this.demand({ ...c, op, node: node.name, ...(node.site ? { site: node.site } : {}) });
+      const within = bodiesOf(node).map(foundSizes);
+      for (const c of planConstraints(node)) {
+        // Those of sizes that a body finds are checked there.
+        if (!within.some((f) => mentionsAny(c.a, f) || mentionsAny(c.b, f))) this.demand(c);
       }
     }
+    for (const c of this.scope.demands) this.demand(c);
     this.flushChecks();
   }
 
@@ -308,21 +366,20 @@ export class BodyPlanner implements BodyContext {
         left.push(c);
         continue;
       }
-      const { op, node, site, why } = c;
-      const message = `${op} "${node}": ${why}`;
-      const code = this.up.check({ node, op, message, ...(site ? { site } : {}) });
-      const position = this.up.next();
-      const { kind, a, b } = c;
-      this.up.push({ kind: 'check', position, constraint: { kind, a, b, why }, code });
+      this.pushCheck(c);
     }
     this.pending = left;
+  }
+
+  private pushCheck({ kind, a, b, op, node, site, why }: PlanConstraint): void {
+    const message = `${op} "${node}": ${why}`;
+    const code = this.up.check({ node, op, message, ...(site ? { site } : {}) });
+    const position = this.up.next();
+    this.up.push({ kind: 'check', position, constraint: { kind, a, b, why }, code });
   }
 }
 
 /** Whether all sizes of a constraint are known. */
 function known(c: Constraint, isKnown: (id: string) => boolean): boolean {
-  const syms = new Map<string, Sym>();
-  collectSyms(c.a, syms);
-  collectSyms(c.b, syms);
-  return [...syms.keys()].every(isKnown);
+  return [...symNames(c.a), ...symNames(c.b)].every(isKnown);
 }

@@ -144,6 +144,9 @@ class Planner {
       params,
       sizes: new Map(),
       targets: func.results.map(() => null),
+      tells: [],
+      grows: new Set(),
+      demands: [],
       iteration: 0,
       top: true,
     });

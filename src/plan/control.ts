@@ -3,6 +3,7 @@
 
 import {
   addDim,
+  asSym,
   collectSyms,
   type Dim,
   makeSym,
@@ -18,8 +19,15 @@ import {
 import type { DType } from '../core/dtype.ts';
 import { invariant, UnsupportedError } from '../core/error.ts';
 import type { TensorType } from '../core/type.ts';
+import {
+  foundSizes,
+  mentionsAny,
+  outputSizeLabel,
+  stackedSizeLabel,
+} from '../graph/found-sizes.ts';
 import type { Func, Node, Ref } from '../graph/func.ts';
-import type { Scope, Services } from './services.ts';
+import { opRecord } from '../graph/op.ts';
+import type { Scope, Services, ToldSize } from './services.ts';
 import type { BufferView, HostStep, PlanConstraint, Step } from './types.ts';
 
 /** What the planning of a body offers to its loops and branches. */
@@ -71,7 +79,10 @@ export function planHost(at: BodyContext, node: Node): void {
 export function planBranch(at: BodyContext, node: Node): void {
   const branches = node.attrs.branches as readonly Func[];
   const [selector, ...captured] = node.inputs;
+  const sizes = toldSizes(node, 0, 'a branch is taken once', outputSizeLabel);
+  for (const { sym } of sizes) if (sym.bound === undefined) at.up.announce(sym);
   const outs = node.types.map((_, port) => at.place({ node: node.id, port })[0]);
+  const grows = new Set(outs.map((v) => v.buffer).filter((b) => at.up.isTape(b)));
   const position = at.up.next();
   const selectorView = at.mustHome(selector);
   at.up.touch(selectorView.buffer, position);
@@ -82,6 +93,9 @@ export function planBranch(at: BodyContext, node: Node): void {
         func: branch,
         ...captures(branch.params),
         targets: outs,
+        tells: branch.results.map((_, port) => sizes.filter((s) => s.port === port)),
+        grows,
+        demands: [],
         iteration: at.scope.iteration,
         top: false,
       });
@@ -96,6 +110,44 @@ export function planBranch(at: BodyContext, node: Node): void {
     selectorType: at.type(selector).dtype,
     branches: plans,
   });
+  for (const { sym } of sizes) at.up.learn(sym, sym.bound === undefined);
+  at.flushChecks();
+}
+
+/** A size that a body tells, of an output of the node that holds it. */
+type OutputSize = ToldSize & { readonly port: number };
+
+/** The sizes of a node's outputs that its bodies tell, by how they are called. */
+function toldSizes(
+  node: Node,
+  again: Dim,
+  why: string,
+  label: (port: number, axis: number) => string,
+): OutputSize[] {
+  return node.types.flatMap((type, port) =>
+    (type.shape ?? []).flatMap((d, axis): OutputSize[] => {
+      const sym = asSym(d);
+      if (sym?.id !== `${node.name}:${label(port, axis)}`) return [];
+      return [{ sym, port, axis, again, demand: { why, ...nodeContext(node) } }];
+    }),
+  );
+}
+
+/** What a node demands of sizes that one of its bodies finds: checked there, before they are used. */
+export function demandsWithin(node: Node, body: Func): PlanConstraint[] {
+  const found = foundSizes(body);
+  return planConstraints(node).filter((c) => mentionsAny(c.a, found) || mentionsAny(c.b, found));
+}
+
+/** The constraints of a node, with what errors say of it. */
+export function planConstraints(node: Node): PlanConstraint[] {
+  const context = nodeContext(node);
+  return node.constraints.map((c) => ({ ...c, ...context }));
+}
+
+function nodeContext(node: Node) {
+  const { nodeName: op } = opRecord(node.op);
+  return { op, node: node.name, ...(node.site ? { site: node.site } : {}) };
 }
 
 function pair(views: readonly BufferView[]): (id: number, i: number) => [number, BufferView] {
@@ -144,15 +196,25 @@ export function planLoop(at: BodyContext, node: Node): void {
   at.up.learn(counter, true);
   const unbounded = trip !== null && trip.bound === undefined;
   if (trip && unbounded) at.up.announce(trip);
+  const told = toldSizes(node, minDim(k, 1), 'all turns must stack equal shapes', (port, axis) =>
+    port < carries || axis === 0 ? '' : stackedSizeLabel(body.results[port], axis - 1),
+  ).map((s) => ({ ...s, axis: s.axis - 1 }));
+  for (const { sym } of told) {
+    if (sym.bound === undefined) at.up.announce(sym);
+    // Without turns there is nothing, of no size.
+    at.up.push({ kind: 'let', position: at.up.next(), sym, value: 0 });
+  }
   const position = reverse ? subDim(subDim(limit as Dim, 1), k) : k;
 
   const start = at.up.next();
   const buffers: number[] = [];
+  const grows = (size: Dim): boolean =>
+    (trip !== null && mentions(size, trip.id)) || told.some((s) => mentions(size, s.sym.id));
   const hold = (dtype: DType, size: Dim, label: string): number => {
     const b = at.up.allocate('arena', dtype, size, label);
     buffers.push(b);
     // Sizes found earlier in the run are known here; only this loop's own turns are not.
-    if (at.up.isTape(b) && !(trip && mentions(size, trip.id))) {
+    if (at.up.isTape(b) && !grows(size)) {
       at.up.push({ kind: 'reserve', position: at.up.next(), buffer: b, elements: size });
     }
     return b;
@@ -170,8 +232,9 @@ export function planLoop(at: BodyContext, node: Node): void {
   const ys = node.types.slice(carries).map((type, i) => {
     invariant(type.shape, 'a stacked output has a rank');
     const record = prodDims(type.shape.slice(1));
-    const buffer = hold(type.dtype, prodDims(type.shape), `${node.name}/ys${i}`);
-    return { buffer, record };
+    const size = prodDims(type.shape);
+    const buffer = hold(type.dtype, size, `${node.name}/ys${i}`);
+    return { buffer, record, grows: at.up.isTape(buffer) && grows(size) };
   });
   const xViews = xRefs.map((ref) => {
     const home = at.mustHome(ref);
@@ -192,6 +255,9 @@ export function planLoop(at: BodyContext, node: Node): void {
         params: new Map([...rest.slice(0, carries).map(pair(now)), ...inner.params]),
         sizes: new Map([[t, k], ...inner.sizes]),
         targets: [predicate],
+        tells: [],
+        grows: new Set(),
+        demands: demandsWithin(node, cond),
         iteration,
         top: false,
       });
@@ -201,16 +267,6 @@ export function planLoop(at: BodyContext, node: Node): void {
   const [t, ...rest] = body.params;
   const inner = captures(rest.slice(carries + xs));
   const steps = at.up.collect(() => {
-    for (const y of ys) {
-      if (!trip || !at.up.isTape(y.buffer)) continue;
-      const step = at.up.next();
-      at.up.push({
-        kind: 'reserve',
-        position: step,
-        buffer: y.buffer,
-        elements: mulDim(addDim(k, 1), y.record),
-      });
-    }
     at.up.planFunc({
       func: body,
       params: new Map([
@@ -223,6 +279,9 @@ export function planLoop(at: BodyContext, node: Node): void {
         ...carryBuffers.map((_, i) => carryView(i, addDim(k, 1))),
         ...ys.map((y) => ({ buffer: y.buffer, offset: mulDim(position, y.record) })),
       ],
+      tells: body.results.map((_, i) => told.filter((s) => s.port === i)),
+      grows: new Set(ys.flatMap((y) => (y.grows ? [y.buffer] : []))),
+      demands: demandsWithin(node, body),
       iteration,
       top: false,
     });
@@ -233,6 +292,7 @@ export function planLoop(at: BodyContext, node: Node): void {
   at.up.extend(start, end);
   at.up.push({ kind: 'loop', position: start, counter, limit, cond: condPlan, body: steps, trip });
   if (trip) at.up.learn(trip, unbounded);
+  for (const { sym } of told) at.up.learn(sym, sym.bound === undefined);
   carryBuffers.forEach((_, i) => {
     at.setHome({ node: node.id, port: i }, carryView(i, tripDim));
   });

@@ -16,6 +16,14 @@ import type {
   Step,
 } from './types.ts';
 
+/** A size symbol that the size of a result along an axis tells; `again`: 1 from the second time on, else 0. */
+export interface ToldSize {
+  readonly sym: Sym;
+  readonly axis: number;
+  readonly again: Dim;
+  readonly demand: Omit<PlanConstraint, 'kind' | 'a' | 'b'>;
+}
+
 /** What planning one function or body needs from around it. */
 export interface Scope {
   readonly func: Func;
@@ -25,6 +33,12 @@ export interface Scope {
   readonly sizes: ReadonlyMap<number, Dim>;
   /** Where results must go (bodies), or null where any buffer will do. */
   readonly targets: readonly (BufferView | null)[];
+  /** By result, the sizes that it tells those around the body, which must be the same in all turns. */
+  readonly tells: readonly (readonly ToldSize[])[];
+  /** Buffers of targets that grow to hold what is stored to them. */
+  readonly grows: ReadonlySet<number>;
+  /** What the node that holds the body demands of sizes that the body finds. */
+  readonly demands: readonly PlanConstraint[];
   readonly iteration: Dim;
   readonly top: boolean;
 }

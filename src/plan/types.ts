@@ -60,6 +60,14 @@ export interface BindStep {
   readonly view: BufferView;
 }
 
+/** Takes a size that the branch taken gives to a symbol. */
+export interface LetStep {
+  readonly kind: 'let';
+  readonly position: number;
+  readonly sym: Sym;
+  readonly value: Dim;
+}
+
 /** Fails the run where a constraint on sizes known only now does not hold. */
 export interface CheckStep {
   readonly kind: 'check';
@@ -148,7 +156,14 @@ export interface ReserveStep {
 }
 
 /** What a device runs by itself. */
-export type Step = KernelStep | BindStep | CheckStep | LoopStep | BranchStep | ReserveStep;
+export type Step =
+  | KernelStep
+  | BindStep
+  | LetStep
+  | CheckStep
+  | LoopStep
+  | BranchStep
+  | ReserveStep;
 
 /** Steps that run without a return to JavaScript, one host call, or what runs on another device. */
 export type Segment =

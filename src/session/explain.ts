@@ -148,6 +148,8 @@ function stepsText(steps: readonly Step[], indent: string): string[] {
       }
       case 'bind':
         return [`${indent}bind ${s.sym.id} = ${viewText(s.view)}`];
+      case 'let':
+        return [`${indent}let ${s.sym.id} = ${dimToString(s.value)}`];
       case 'check': {
         const { a, b, kind } = s.constraint;
         return [`${indent}check ${dimToString(a)} ${kind} ${dimToString(b)}`];

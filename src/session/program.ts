@@ -5,6 +5,7 @@ import type { Device, Executable } from '../backends/backend.ts';
 import { evalDim } from '../core/dim-value.ts';
 import type { DType } from '../core/dtype.ts';
 import { ShapeError } from '../core/error.ts';
+import { constraintGot, constraintHolds } from '../graph/constraint.ts';
 import type { Constraint, Func } from '../graph/func.ts';
 import { type PassOptions, runPasses } from '../passes/pipeline.ts';
 import { ambiguousSizes, type SizeClass, specialise } from '../passes/sizes.ts';
@@ -122,11 +123,11 @@ export function checkConstraints(plan: Plan, sizes: ReadonlyMap<string, number>)
   const at = (id: string): number => sizes.get(id) ?? 0;
   for (const c of plan.constraints) {
     const [a, b] = [evalDim(c.a, at), evalDim(c.b, at)];
-    if (a === b || (c.kind === 'bcast' && (a === 1 || b === 1))) continue;
+    if (constraintHolds(c.kind, a, b)) continue;
     const { op, node, site } = c;
     throw new ShapeError(
       'run/shape',
-      `${op} "${node}": ${c.why}, got ${a} and ${b}. Feed values whose sizes agree.`,
+      `${op} "${node}": ${c.why}, ${constraintGot(c.kind, a, b)}. Feed values whose sizes agree.`,
       { op, node, ...(site ? { site } : {}) },
     );
   }

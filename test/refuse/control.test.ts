@@ -106,6 +106,60 @@ describe('loops', () => {
     ));
 });
 
+const positive = (x: tl.Tensor): tl.Tensor =>
+  tl.gather(x, tl.squeeze(tl.where(tl.greater(x, 0)), { axis: [1] }));
+
+describe('sizes that a body finds', () => {
+  for (const backend of ['reference', 'cpu']) {
+    it(`in stacked results, on ${backend}`, async () => {
+      const rows = tl.placeholder('float32', [null, 3], { name: 'rows' });
+      const y = tl.mapFn((row) => positive(row as tl.Tensor), rows) as tl.Tensor;
+      const session = new tl.Session({ backend });
+      const run = (given: number[][]) =>
+        session.run(y, { rows: tl.toNDArray(given.flat(), 'float32', [given.length, 3]) });
+      const all = await run([
+        [1, 0, 2],
+        [0, 3, 4],
+      ]);
+      expect(all.toArray()).toEqual([
+        [1, 2],
+        [3, 4],
+      ]);
+      expect((await run([])).shape).toEqual([0, 0]);
+      await refuses(
+        () =>
+          run([
+            [1, 0, 2],
+            [0, 0, 4],
+          ]),
+        tl.ExecutionError,
+        'run/check',
+        /^While "map": all turns must stack equal shapes/,
+      );
+      await session.close();
+    });
+
+    it(`in loop variables, on ${backend}`, async () => {
+      const x = tl.placeholder('float32', [null], { name: 'x' });
+      const y = tl.whileLoop(
+        (v) => tl.less(tl.reduceSum(v), 10),
+        (v) => tl.mul(positive(v), 2),
+        x,
+      );
+      const session = new tl.Session({ backend });
+      const all = await session.run(y, { x: [1, 2] });
+      expect(all.toArray()).toEqual([4, 8]);
+      await refuses(
+        () => session.run(y, { x: [1, 0, 2] }),
+        tl.ExecutionError,
+        'run/check',
+        /^While "while": loop variable 0 must keep its shape/,
+      );
+      await session.close();
+    });
+  }
+});
+
 describe('branches', () => {
   it('with a JavaScript boolean as predicate', () =>
     refuses(
@@ -138,11 +192,11 @@ describe('branches', () => {
         tl.cond(
           p,
           () => tl.ones([2]),
-          () => tl.ones([3]),
+          () => tl.ones([3, 1]),
         ),
       tl.ShapeError,
-      'shape/mismatch',
-      /branches/,
+      'control/branches',
+      /ranks.*float32\[2\].*float32\[3, 1\]/,
     );
   });
 });

@@ -15,6 +15,7 @@ import { evalDim } from '../../src/core/dim-value.ts';
 import { dtypeInfo, isBig, type TypedArray } from '../../src/core/dtype.ts';
 import { ExecutionError, TimeoutError } from '../../src/core/error.ts';
 import { type HostTensor, sizeOf } from '../../src/core/ndarray.ts';
+import { constraintHolds } from '../../src/graph/constraint.ts';
 import { interpretKernel } from '../../src/kernel/interpret.ts';
 import type { Kernel, TiledKernel } from '../../src/kernel/ir.ts';
 import { type BufferView, type Plan, RUN_SYM, type Step } from '../../src/plan/types.ts';
@@ -193,9 +194,12 @@ class PlanRun {
       case 'bind':
         this.sizes.set(s.sym.id, this.view(s.view)[0]);
         return;
+      case 'let':
+        this.sizes.set(s.sym.id, this.size(s.value));
+        return;
       case 'check': {
         const [a, b] = [this.size(s.constraint.a), this.size(s.constraint.b)];
-        if (a !== b && !(s.constraint.kind === 'bcast' && (a === 1 || b === 1))) this.fail(s.code);
+        if (!constraintHolds(s.constraint.kind, a, b)) this.fail(s.code);
         return;
       }
       case 'reserve': {

@@ -12,6 +12,7 @@ import {
   ValueError,
 } from '../../core/error.ts';
 import { type HostTensor, sizeOf } from '../../core/ndarray.ts';
+import { constraintGot, constraintHolds } from '../../graph/constraint.ts';
 import type { Constraint, Func, Node, Ref } from '../../graph/func.ts';
 import { opRecord, type ReferenceContext } from '../../graph/op.ts';
 import { refKey } from '../../graph/walk.ts';
@@ -106,13 +107,8 @@ class Evaluation {
     if (!known(c.a) || !known(c.b)) return;
     const size = (id: string): number => this.run.sizes.get(id) as number;
     const [a, b] = [evalDim(c.a, size), evalDim(c.b, size)];
-    if (a === b || (c.kind === 'bcast' && (a === 1 || b === 1))) return;
-    const op = opRecord(node.op).nodeName;
-    throw new ExecutionError('run/check', `${op} "${node.name}": ${c.why}, got ${a} and ${b}.`, {
-      op,
-      node: node.name,
-      site: node.site,
-    });
+    if (constraintHolds(c.kind, a, b)) return;
+    throw this.failed(node, `${c.why}, ${constraintGot(c.kind, a, b)}.`);
   }
 
   private node(node: Node): HostTensor[] {
@@ -263,15 +259,24 @@ class Evaluation {
         break;
       const slices = xs.map((x) => slice(x, position));
       const out = evaluateFunc(body, [t, ...carries, ...slices, ...captured], run, iteration);
+      out.slice(0, nc).forEach((v, i) => {
+        this.checkCarry(node, i, carries[i], v);
+      });
       carries = out.slice(0, nc);
       turns.push(out.slice(nc));
     }
     if (attrs.reverse) turns.reverse();
     const ys = node.types.slice(nc).map((type, i) => {
-      const record = turns[0]?.[i].shape ?? this.recordShape(type.shape as readonly Dim[]);
+      const record = turns[0]?.[i].shape ?? this.recordShape(node, type.shape as readonly Dim[]);
       const size = sizeOf(record);
       const data = this.context.alloc(type.dtype, turns.length * size);
       turns.forEach((t, k) => {
+        if (t[i].shape.some((d, axis) => d !== record[axis])) {
+          throw this.failed(
+            node,
+            `all turns must stack equal shapes, got [${record}] and [${t[i].shape}].`,
+          );
+        }
         data.set(t[i].data, k * size);
       });
       return { dtype: type.dtype, shape: [turns.length, ...record], data };
@@ -279,8 +284,25 @@ class Evaluation {
     return [...carries, ...ys];
   }
 
-  private recordShape(shape: readonly Dim[]): number[] {
-    return shape.slice(1).map((d) => evalDim(d, (id) => this.run.sizes.get(id) ?? 0));
+  private checkCarry(node: Node, i: number, before: HostTensor, after: HostTensor): void {
+    if (after.shape.every((d, axis) => d === before.shape[axis])) return;
+    throw this.failed(
+      node,
+      `loop variable ${i} must keep its shape, got [${before.shape}] and then [${after.shape}].`,
+    );
+  }
+
+  private failed(node: Node, what: string): ExecutionError {
+    const op = opRecord(node.op).nodeName;
+    const context = { op, node: node.name, site: node.site };
+    return new ExecutionError('run/check', `${op} "${node.name}": ${what}`, context);
+  }
+
+  /** The shape of what no turn has stacked: sizes that turns would have found are 0. */
+  private recordShape(node: Node, shape: readonly Dim[]): number[] {
+    const size = (id: string): number =>
+      id.startsWith(`${node.name}:`) ? 0 : (this.run.sizes.get(id) ?? 0);
+    return shape.slice(1).map((d) => evalDim(d, size));
   }
 }
 

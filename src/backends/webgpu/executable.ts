@@ -7,6 +7,7 @@ import { evalDim } from '../../core/dim-value.ts';
 import { InternalError, invariant, StateError, TensorloomError } from '../../core/error.ts';
 import { type HostTensor, sizeOf } from '../../core/ndarray.ts';
 import type { TensorType } from '../../core/type.ts';
+import { constraintHolds } from '../../graph/constraint.ts';
 import {
   type BufferView,
   type KernelStep,
@@ -288,10 +289,12 @@ export class GpuExecutable implements Executable {
         case 'bind':
           run.sizes.set(s.sym.id, yield s.view);
           break;
+        case 'let':
+          run.sizes.set(s.sym.id, valueAt(s.value, run.sizes));
+          break;
         case 'check': {
           const [a, b] = [valueAt(s.constraint.a, run.sizes), valueAt(s.constraint.b, run.sizes)];
-          const fits = a === b || (s.constraint.kind === 'bcast' && (a === 1 || b === 1));
-          if (!fits) throw checkError(this.#plan, s.code);
+          if (!constraintHolds(s.constraint.kind, a, b)) throw checkError(this.#plan, s.code);
           break;
         }
         case 'reserve':

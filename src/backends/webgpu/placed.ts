@@ -255,6 +255,7 @@ function buffersOf(step: Step): number[] {
       return [step.selector.buffer];
     case 'reserve':
       return [step.buffer];
+    case 'let':
     case 'check':
       return [];
     default:

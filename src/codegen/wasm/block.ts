@@ -78,7 +78,7 @@ function symbolIds(plan: Plan): Set<string> {
   const ids = new Set<string>([RUN_SYM]);
   for (const { sym } of plan.startSyms) ids.add(sym.id);
   walkSteps(plan, (step) => {
-    if (step.kind === 'bind') ids.add(step.sym.id);
+    if (step.kind === 'bind' || step.kind === 'let') ids.add(step.sym.id);
     if (step.kind === 'loop') {
       ids.add(step.counter.id);
       if (step.trip) ids.add(step.trip.id);

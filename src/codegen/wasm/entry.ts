@@ -248,6 +248,9 @@ class Entry {
           f.op('i32.load', 0);
         });
         break;
+      case 'let':
+        this.#setSym(f, step.sym.id, () => this.#dim(f, step.value));
+        break;
       case 'check':
         this.#check(f, step);
         break;
@@ -294,7 +297,8 @@ class Entry {
     f.op('local.set', a);
     this.#dim(f, constraint.b);
     f.op('local.set', b);
-    f.op('local.get', a).op('local.get', b).op('i32.ne');
+    f.op('local.get', a).op('local.get', b);
+    f.op(constraint.kind === 'le' ? 'i32.gt_s' : 'i32.ne');
     if (constraint.kind === 'bcast') {
       for (const x of [a, b]) f.op('local.get', x).op('i32.const', 1).op('i32.ne').op('i32.and');
     }
