@@ -7,11 +7,23 @@ import { UnsupportedError } from '../core/error.ts';
 import type { HostTensor } from '../core/ndarray.ts';
 import type { Plan } from '../plan/types.ts';
 
-/** Which WebGPU adapter to take, as the standard's `requestAdapter` has it. */
+/**
+ * Which WebGPU adapter to take, as the standard's `requestAdapter` has it, and which of its features to use.
+ * Features change no result; each is used where the adapter has it, unless it is `false`; `true` demands it.
+ */
 export interface AdapterOptions {
   readonly powerPreference?: 'low-power' | 'high-performance';
   readonly forceFallbackAdapter?: boolean;
+  /** `shader-f16`: elements of float16 are loaded and stored one by one, rather than as parts of words. */
+  readonly float16?: boolean;
 }
+
+/** The names of {@link AdapterOptions}. */
+export const ADAPTER_OPTIONS: readonly (keyof AdapterOptions)[] = [
+  'powerPreference',
+  'forceFallbackAdapter',
+  'float16',
+];
 
 export interface DeviceOptions {
   /** Threads including the calling one, as many as there are cores where absent; 1: the caller alone. */

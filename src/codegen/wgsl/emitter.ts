@@ -295,11 +295,15 @@ export class Emitter {
 
   private store(s: Stmt & { kind: 'store' }, names: Names): void {
     const value = this.value(s.value, names);
-    const stored = s.value.type === 'bool' ? `select(0u, 1u, ${value})` : value;
+    const storage = this.storage(s.buffer);
+    let stored = s.value.type === 'bool' ? `select(0u, 1u, ${value})` : value;
+    if (storage.type === 'f16') {
+      this.helpers.add('half_from');
+      stored = `half_from(${value})`;
+    }
     const buffer = this.bufferName(s.buffer);
     const index = this.dim(s.index, names);
     const write = (): void => {
-      const storage = this.storage(s.buffer);
       if (isPart(storage.type)) this.storePart(buffer, storage, index, stored);
       else this.line(`${buffer}[${index}] = ${stored};`);
     };

@@ -66,6 +66,8 @@ export interface WgslLimits {
   readonly workgroupsPerDimension: number;
   /** Storage buffers of one dispatch, the word of checks included. */
   readonly storageBuffers: number;
+  /** Whether shaders may have floats of 16 bits in buffers, whose bits then survive. */
+  readonly float16?: boolean;
   /** Whether the adapter runs on the CPU, where barriers are slow: variants without come first. */
   readonly software?: boolean;
 }

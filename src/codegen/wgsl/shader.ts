@@ -34,7 +34,9 @@ export function assemble(emitter: Emitter, shape: Shape): WgslDispatch {
     const failed = 'var<storage, read_write> failed: atomic<u32>';
     header.push(`@group(0) @binding(${count + 1}) ${failed};`);
   }
+  const halves = kernel.buffers.some((b) => b.type === 'f16');
   const code = [
+    ...(halves ? ['enable f16;', ''] : []),
     ...header,
     ...declarations,
     '',

@@ -62,7 +62,8 @@ const atMost = (d: Dim, n: number): Dim => subDim(n + 1, d);
  */
 export function emitWgsl(portable: Kernel, limits: WgslLimits): WgslProgram {
   needTypes(portable);
-  const kernel = expandMath(portable, (e) => KEPT.has(e.fn));
+  const known = limits.float16 ? portable : withoutHalves(portable);
+  const kernel = expandMath(known, (e) => KEPT.has(e.fn));
   const grid = gridOf(kernel);
   const names = new Names(kernel);
   const product = contractionOf(grid, names);
@@ -83,6 +84,15 @@ export function emitWgsl(portable: Kernel, limits: WgslLimits): WgslProgram {
     ? { name: 'words', scratch: [], dispatches: [words] }
     : { name: 'points', scratch: [], dispatches: [emitPoints(kernel)] };
   return { variants: [...variants, last] };
+}
+
+/** A kernel with floats of 16 bits as the integers that their bits are. */
+function withoutHalves(kernel: Kernel): Kernel {
+  if (!kernel.buffers.some((b) => b.type === 'f16')) return kernel;
+  const buffers = kernel.buffers.map((b) =>
+    b.type === 'f16' ? { ...b, type: 'u16' as const } : b,
+  );
+  return { ...kernel, buffers };
 }
 
 function fits({ dispatches }: Omit<WgslVariant, 'applies'>, limits: WgslLimits): boolean {
