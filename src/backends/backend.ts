@@ -16,6 +16,8 @@ export interface AdapterOptions {
   readonly forceFallbackAdapter?: boolean;
   /** `shader-f16`: elements of float16 are loaded and stored one by one, rather than as parts of words. */
   readonly float16?: boolean;
+  /** `subgroups`: invocations that share a row combine what they have by shuffles. On real GPUs alone. */
+  readonly subgroups?: boolean;
 }
 
 /** The names of {@link AdapterOptions}. */
@@ -23,6 +25,7 @@ export const ADAPTER_OPTIONS: readonly (keyof AdapterOptions)[] = [
   'powerPreference',
   'forceFallbackAdapter',
   'float16',
+  'subgroups',
 ];
 
 export interface DeviceOptions {

@@ -22,7 +22,9 @@ export type TypedArray =
 const keep = globalThis as { __tensorloomGpu?: GPU };
 
 /** The features that generated code knows, for those adapters that have them. */
-const FEATURES: readonly GPUFeatureName[] = ['shader-f16'];
+const FEATURES: readonly GPUFeatureName[] = ['shader-f16', 'subgroups'];
+
+let subgroup = 1;
 
 let device: Promise<GPUDevice | undefined> | undefined;
 
@@ -38,6 +40,7 @@ async function openDevice(): Promise<GPUDevice | undefined> {
     return undefined;
   }
   const adapter = await gpu.requestAdapter();
+  subgroup = adapter?.info.subgroupMinSize ?? 1;
   const requiredFeatures = FEATURES.filter((f) => adapter?.features.has(f));
   return (await adapter?.requestDevice({ requiredFeatures })) ?? undefined;
 }
@@ -69,6 +72,9 @@ export async function webgpuHas(feature: GPUFeatureName, test: string): Promise<
   if (!has) console.warn(`${test}: no adapter with ${feature}, so what needs it is not run`);
   return has;
 }
+
+/** The least size of a subgroup of the device, or 1. */
+export const webgpuSubgroup = (): number => subgroup;
 
 /** Gives the device back; the next call opens another. */
 export async function disposeWebgpu(): Promise<void> {

@@ -66,7 +66,7 @@ async function findGpu(): Promise<GPU | undefined> {
 }
 
 async function findAdapter(options: AdapterOptions): Promise<GPUAdapter | undefined> {
-  const { float16, ...asked } = options;
+  const { float16, subgroups, ...asked } = options;
   const gpu = await findGpu();
   return (await gpu?.requestAdapter(asked)) ?? undefined;
 }
@@ -127,7 +127,7 @@ async function openGpu(options: AdapterOptions): Promise<Gpu> {
       maxComputeWorkgroupSizeX: limits.maxComputeWorkgroupSizeX,
     },
   });
-  const features = await triedFeatures(device, options).catch((error) => {
+  const features = await triedFeatures(device, adapter.info, options).catch((error) => {
     device.destroy();
     throw error;
   });

@@ -41,6 +41,8 @@ export class Emitter {
   readonly helpers = new Set<HelperName>();
   /** Declarations outside of functions: workgroup memory. */
   readonly declarations: string[] = [];
+  /** What the shader says first: extensions of WGSL. */
+  readonly enables = new Set<string>();
   fails = false;
   /** The words that parts are put together in, by buffer, and the text of a part's number. */
   readonly words = new Map<string, { readonly word: string; readonly lane: string }>();
@@ -63,6 +65,7 @@ export class Emitter {
     this.kernel = kernel;
     kernel.buffers.forEach(({ name, type, access }, i) => {
       this.buffers.set(name, `b${i}`);
+      if (type === 'f16') this.enables.add('enable f16;');
       const atomic = access !== 'read' && isPart(type) && !wholeWords;
       this.storages.set(name, { type, atomic });
     });

@@ -17,7 +17,7 @@ export interface Shape {
 
 /** Puts a shader together around what the emitter has written. */
 export function assemble(emitter: Emitter, shape: Shape): WgslDispatch {
-  const { kernel, helpers, fails, declarations } = emitter;
+  const { kernel, helpers, fails, declarations, enables } = emitter;
   const count = kernel.buffers.length;
   // One word more than the params: the zero.
   const uniformWords = 4 * Math.ceil((kernel.params.length + 1) / 4);
@@ -34,9 +34,8 @@ export function assemble(emitter: Emitter, shape: Shape): WgslDispatch {
     const failed = 'var<storage, read_write> failed: atomic<u32>';
     header.push(`@group(0) @binding(${count + 1}) ${failed};`);
   }
-  const halves = kernel.buffers.some((b) => b.type === 'f16');
   const code = [
-    ...(halves ? ['enable f16;', ''] : []),
+    ...(enables.size > 0 ? [...enables, ''] : []),
     ...header,
     ...declarations,
     '',

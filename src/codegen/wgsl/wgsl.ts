@@ -137,7 +137,7 @@ function reductionWays(kernel: Kernel, grid: LoopNest, limits: WgslLimits): Way[
   const team = (name: string, shape: Team, applies: Dim): Way => ({
     applies,
     make: () => {
-      const made = emitTeams(kernel, shape);
+      const made = emitTeams(kernel, shape, limits);
       return made && { name, scratch: [], dispatches: [made] };
     },
   });
@@ -185,8 +185,8 @@ function emitSplit(
     name: 'two stages',
     scratch: split.scratch,
     dispatches: split.kernels.map(({ kernel: k, part }) => {
-      const team = part === 'chunk' && !limits.software ? emitTeams(k, LONG_ROWS, own) : undefined;
-      return team ?? emitPoints(k, own);
+      const shares = part === 'chunk' && !limits.software;
+      return (shares && emitTeams(k, LONG_ROWS, limits, own)) || emitPoints(k, own);
     }),
   };
 }

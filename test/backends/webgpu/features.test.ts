@@ -3,12 +3,13 @@
 
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import * as tl from '../../../src/index.ts';
+import { numbers } from '../../support/wgsl-check.ts';
 import { webgpuAvailable, webgpuHas } from '../../support/wgsl-run.ts';
 
 const available = await webgpuAvailable();
 
 interface Feature {
-  readonly option: 'float16';
+  readonly option: 'float16' | 'subgroups';
   /** What shaders with it say. */
   readonly enables: string;
   readonly has: boolean;
@@ -20,7 +21,40 @@ const FEATURES: readonly Feature[] = [
     enables: 'enable f16;',
     has: await webgpuHas('shader-f16', 'features.test.ts'),
   },
+  {
+    option: 'subgroups',
+    enables: 'enable subgroups;',
+    has: await webgpuHas('subgroups', 'features.test.ts'),
+  },
 ];
+
+interface Ran {
+  readonly results: tl.NDArray[];
+  readonly shaders: string;
+}
+
+/** Runs what `build` makes of a value. */
+async function run(
+  options: tl.SessionOptions,
+  value: tl.NDArray,
+  build: (x: tl.Tensor) => tl.Tensor[],
+): Promise<Ran> {
+  const graph = new tl.Graph();
+  const { x, fetches } = graph.asDefault(() => {
+    const x = tl.placeholder(
+      value.dtype,
+      value.shape.map(() => null),
+    );
+    return { x, fetches: build(x) };
+  });
+  const session = new tl.Session({ graph, ...options });
+  const results = await session.run(fetches, [[x, value]]);
+  const shaders = session.explain(fetches, [x]);
+  await session.close();
+  return { results, shaders };
+}
+
+const bitsOf = ({ results }: Ran): unknown[] => results.map((r) => r.data);
 
 /** All floats of 16 bits, and one that ends the last word early. */
 const HALVES = new tl.NDArray(
@@ -29,36 +63,19 @@ const HALVES = new tl.NDArray(
   Uint16Array.from({ length: 65537 }, (_, bits) => bits),
 );
 
-interface Ran {
-  readonly results: tl.NDArray[];
-  readonly shaders: string;
+/** Ops on all halves. */
+function halves(x: tl.Tensor): tl.Tensor[] {
+  const part = tl.slice(x, [1], [65536]);
+  const sum = tl.reduceSum(tl.reshape(part, [256, 256]), { axis: 1 });
+  return [tl.add(part, 0.5), tl.reshape(part, [2, -1]), tl.neg(x), sum];
 }
 
-/** Runs ops on all halves. */
-async function run(options: tl.SessionOptions): Promise<Ran> {
-  const graph = new tl.Graph();
-  const { x, fetches } = graph.asDefault(() => {
-    const x = tl.placeholder('float16', [null]);
-    const part = tl.slice(x, [1], [65536]);
-    const sum = tl.reduceSum(tl.reshape(part, [256, 256]), { axis: 1 });
-    return { x, fetches: [tl.add(part, 0.5), tl.reshape(part, [2, -1]), tl.neg(x), sum] };
-  });
-  const session = new tl.Session({ graph, ...options });
-  const results = await session.run(fetches, [[x, HALVES]]);
-  const shaders = session.explain(fetches, [x]);
-  await session.close();
-  return { results, shaders };
-}
+/** Ops on rows. */
+const rows = (x: tl.Tensor): tl.Tensor[] => [tl.softmax(x), tl.reduceSum(x, { axis: 1 })];
 
 describe.skipIf(!available)('features of adapters', () => {
   afterEach(() => {
     vi.restoreAllMocks();
-  });
-
-  it.each(FEATURES)('$option: switched off, it is in no shader', async ({ option, enables }) => {
-    const { shaders } = await run({ backend: 'webgpu', adapter: { [option]: false } });
-    expect(shaders).toContain('@compute');
-    expect(shaders).not.toContain(enables);
   });
 
   it.each(FEATURES)('$option: demanded, it is there or refused', async ({ option, has }) => {
@@ -72,7 +89,7 @@ describe.skipIf(!available)('features of adapters', () => {
   });
 
   it.each(FEATURES.filter((f) => f.has))('$option: what fails its trial is not used', async (f) => {
-    vi.spyOn(GPUDevice.prototype, 'createComputePipelineAsync').mockRejectedValueOnce(
+    vi.spyOn(GPUDevice.prototype, 'createComputePipelineAsync').mockRejectedValue(
       new Error('no such shader'),
     );
     // A device of its own, since no other test opens one with these options.
@@ -83,15 +100,33 @@ describe.skipIf(!available)('features of adapters', () => {
   });
 
   it('float16 changes no bit', async () => {
-    const float16 = await run({ backend: 'webgpu' });
-    const plain = await run({ backend: 'webgpu', adapter: { float16: false } });
-    expect(float16.shaders.includes('enable f16;')).toBe(FEATURES[0].has);
-    expect(float16.results.map((r) => r.data)).toEqual(plain.results.map((r) => r.data));
-    const cpu = await run({ backend: 'cpu', threads: 1 });
+    const { enables, has } = FEATURES[0];
+    const own = await run({ backend: 'webgpu' }, HALVES, halves);
+    const plain = await run({ backend: 'webgpu', adapter: { float16: false } }, HALVES, halves);
+    expect(own.shaders.includes(enables)).toBe(has);
+    expect(plain.shaders).not.toContain(enables);
+    expect(bitsOf(own)).toEqual(bitsOf(plain));
+    const cpu = await run({ backend: 'cpu', threads: 1 }, HALVES, halves);
     // Sums run in another order there.
-    expect(float16.results.slice(0, 3).map((r) => r.data)).toEqual(
-      cpu.results.slice(0, 3).map((r) => r.data),
-    );
+    expect(bitsOf(own).slice(0, 3)).toEqual(bitsOf(cpu).slice(0, 3));
+  });
+
+  it.skipIf(!FEATURES[1].has)('subgroups change no bit', async () => {
+    // Emulations have no teams, so the adapter has to pass for a GPU's.
+    for (const name of ['vendor', 'architecture', 'device', 'description'] as const) {
+      vi.spyOn(GPUAdapterInfo.prototype, name, 'get').mockReturnValue('');
+    }
+    vi.spyOn(GPUAdapterInfo.prototype, 'isFallbackAdapter', 'get').mockReturnValue(false);
+    const value = new tl.NDArray('float32', [3, 2100], numbers(6300));
+    const ran = (subgroups: boolean): Promise<Ran> => {
+      const adapter = { powerPreference: 'high-performance', subgroups } as const;
+      return run({ backend: 'webgpu', adapter }, value, rows);
+    };
+    const [own, plain] = [await ran(true), await ran(false)];
+    expect(own.shaders).toContain('subgroupShuffleDown');
+    expect(plain.shaders).toContain('workgroupBarrier');
+    expect(plain.shaders).not.toContain('subgroup');
+    expect(bitsOf(own)).toEqual(bitsOf(plain));
   });
 });
 
