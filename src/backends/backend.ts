@@ -7,11 +7,26 @@ import { UnsupportedError } from '../core/error.ts';
 import type { HostTensor } from '../core/ndarray.ts';
 import type { Plan } from '../plan/types.ts';
 
-/** Which WebGPU adapter to take, as the standard's `requestAdapter` has it. */
+/**
+ * Which WebGPU adapter to take, as the standard's `requestAdapter` has it, and which of its features to use.
+ * Features change no result; each is used where the adapter has it, unless it is `false`; `true` demands it.
+ */
 export interface AdapterOptions {
   readonly powerPreference?: 'low-power' | 'high-performance';
   readonly forceFallbackAdapter?: boolean;
+  /** `shader-f16`: elements of float16 are loaded and stored one by one, rather than as parts of words. */
+  readonly float16?: boolean;
+  /** `subgroups`: invocations that share a row combine what they have by shuffles. On real GPUs alone. */
+  readonly subgroups?: boolean;
 }
+
+/** The names of {@link AdapterOptions}. */
+export const ADAPTER_OPTIONS: readonly (keyof AdapterOptions)[] = [
+  'powerPreference',
+  'forceFallbackAdapter',
+  'float16',
+  'subgroups',
+];
 
 export interface DeviceOptions {
   /** Threads including the calling one, as many as there are cores where absent; 1: the caller alone. */

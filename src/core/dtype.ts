@@ -21,8 +21,11 @@ export type DType =
 /** The machine types that kernels compute in. */
 export type ScalarType = 'f32' | 'f64' | 'i32' | 'u32' | 'i64' | 'bool';
 
-/** How elements stand in memory: as a machine type, or as part of a word that is widened to an i32. */
-export type StorageType = ScalarType | 'i8' | 'u8' | 'i16' | 'u16';
+/**
+ * How elements stand in memory: as a machine type, or in 8 or 16 bits that are widened to an i32. `f16` are the
+ * bits of a float16, loaded and stored as those of `u16` are; its name says what a device may know them by.
+ */
+export type StorageType = ScalarType | 'i8' | 'u8' | 'i16' | 'u16' | 'f16';
 
 /** A float of 16 bits as numbers: the nearest one, what bits stand for, and the bits of a number. */
 export interface HalfFloat {
@@ -109,7 +112,7 @@ const TABLE: Readonly<Record<DType, DTypeInfo>> = {
     name: 'float16',
     kind: 'float',
     scalar: 'f32',
-    storage: 'u16',
+    storage: 'f16',
     bytes: 2,
     alloc: (n) => new Uint16Array(n),
     view: (buffer, at, n) => new Uint16Array(buffer, at, n),

@@ -35,7 +35,7 @@ export const isFloatType = (type: ScalarType): boolean => SCALARS[type].kind ===
 export const storageBytes = (type: StorageType): number =>
   type in PARTS ? PARTS[type as keyof typeof PARTS] : SCALARS[type as ScalarType].bytes;
 
-const PARTS = { i8: 1, u8: 1, i16: 2, u16: 2 } as const;
+const PARTS = { i8: 1, u8: 1, i16: 2, u16: 2, f16: 2 } as const;
 
 /** The machine type that elements are loaded as. */
 export const loadedType = (type: StorageType): ScalarType =>

@@ -11,7 +11,7 @@ import type {
   PlacedStats,
   RunBindings,
 } from '../backends/backend.ts';
-import { getBackend } from '../backends/backend.ts';
+import { ADAPTER_OPTIONS, getBackend } from '../backends/backend.ts';
 import { uninitialized } from '../backends/variable-error.ts';
 import type { DType, NumericDType } from '../core/dtype.ts';
 import { AbortedError, StateError, UnsupportedError, ValueError } from '../core/error.ts';
@@ -573,7 +573,8 @@ const RUN_OPTIONS: readonly (keyof RunOptions)[] = ['timeoutMs', 'signal', 'keep
 
 function checkSessionOptions(options: SessionOptions): void {
   checkOptions('Session', options, SESSION_OPTIONS);
-  const { threads, memoryLimit } = options;
+  const { threads, memoryLimit, adapter } = options;
+  if (adapter !== undefined) checkOptions('adapter', adapter, ADAPTER_OPTIONS);
   if (threads !== undefined && (!Number.isInteger(threads) || threads < 1)) {
     throw new ValueError(
       'session/threads',

@@ -2,18 +2,44 @@
 // the rest of the word alone, wherever in it they begin. Skipped where there is no WebGPU.
 
 import { afterAll, describe, expect, it } from 'vitest';
+import type { WgslLimits } from '../../src/codegen/wgsl/program.ts';
 import { emitWgsl } from '../../src/codegen/wgsl/wgsl.ts';
 import { addDim, type Dim, mulDim, subDim } from '../../src/core/dim.ts';
 import { add, type Expr, i32, load, varRef } from '../../src/kernel/expr.ts';
 import type { Kernel, Stmt } from '../../src/kernel/ir.ts';
-import { axis, check, kernelOf, loop, set, store, sym, variable } from '../support/wgsl-check.ts';
-import { disposeWebgpu, LIMITS, type TypedArray, webgpuAvailable } from '../support/wgsl-run.ts';
+import {
+  axis,
+  check as checkKernel,
+  kernelOf,
+  loop,
+  set,
+  store,
+  sym,
+  variable,
+} from '../support/wgsl-check.ts';
+import {
+  disposeWebgpu,
+  LIMITS,
+  type TypedArray,
+  webgpuAvailable,
+  webgpuHas,
+} from '../support/wgsl-run.ts';
 
 const available = await webgpuAvailable();
 if (!available) console.warn('wgsl-narrow.test.ts: no WebGPU adapter, so no kernel is run');
 
-const TYPES = ['i8', 'u8', 'i16', 'u16'] as const;
-type Type = (typeof TYPES)[number];
+const hasHalves = await webgpuHas('shader-f16', 'wgsl-narrow.test.ts');
+
+const PARTS = ['i8', 'u8', 'i16', 'u16', 'f16'] as const;
+type Type = (typeof PARTS)[number];
+
+/** Floats of 16 bits where the adapter has them, which are no parts of words. */
+const HALVES: WgslLimits = { ...LIMITS, float16: true };
+
+const TYPES: readonly (readonly [name: string, type: Type, limits: WgslLimits])[] = [
+  ...PARTS.map((type) => [type, type, LIMITS] as const),
+  ...(hasHalves ? [['f16 of its own', 'f16', HALVES] as const] : []),
+];
 
 /** Values from the ends of a type and between them. */
 function values(type: Type, n: number, seed = 1): TypedArray {
@@ -22,6 +48,7 @@ function values(type: Type, n: number, seed = 1): TypedArray {
     u8: new Uint8Array(n),
     i16: new Int16Array(n),
     u16: new Uint16Array(n),
+    f16: new Uint16Array(n),
   }[type];
   let x = seed;
   for (let i = 0; i < n; i++) {
@@ -44,8 +71,14 @@ function moved(type: Type, stride: number, to: Dim = sym('to')): Kernel {
   );
 }
 
-describe.skipIf(!available).each(TYPES)('parts of words: %s', (type) => {
+describe.skipIf(!available).each(TYPES)('parts of words: %s', (_, type, limits) => {
   afterAll(disposeWebgpu);
+
+  const check = (kernel: Kernel, buffers: readonly TypedArray[], params: number[], way?: string) =>
+    checkKernel(kernel, buffers, params, 0, 0, {
+      limits,
+      ...(way === undefined ? {} : { variant: way }),
+    });
 
   it('are moved from anywhere to anywhere', async () => {
     for (const n of [0, 1, 3, 4, 5, 17, 300]) {
@@ -124,9 +157,9 @@ describe.skipIf(!available).each(TYPES)('parts of words: %s', (type) => {
     const combined = { ...turn, combine: [{ variable: 'acc', op: 'add' }] } as Stmt;
     const body = [variable('acc', i32(0)), combined, store('b1', i, acc)];
     const kernel = kernelOf(`${type} ${type}!`, ['m', 'n'], [loop('grid', 'i', m, body)]);
-    for (const variant of emitWgsl(kernel, LIMITS).variants) {
+    for (const { name } of emitWgsl(kernel, limits).variants) {
       const buffers = [values(type, 7 * 130), values(type, 7, 9)];
-      await check(kernel, buffers, [7, 130], 0, 0, { variant: variant.name });
+      await check(kernel, buffers, [7, 130], name);
     }
   });
 });
@@ -138,5 +171,35 @@ describe('parts of words', () => {
     expect(names(1, 0)).toEqual(['words']);
     expect(names(1, sym('to'))).toEqual(['points']);
     expect(names(2, 0)).toEqual(['points']);
+  });
+});
+
+describe('floats of 16 bits', () => {
+  const textOf = (limits: WgslLimits): string => {
+    const { variants } = emitWgsl(moved('f16', 1), limits);
+    expect(variants.map((v) => v.name)).toEqual(['points']);
+    return variants[0].dispatches[0].code;
+  };
+
+  it('are parts of words where the adapter does not know them', () => {
+    expect(textOf(LIMITS)).not.toMatch(/f16|enable/);
+    expect(textOf(LIMITS)).toContain('atomicOr');
+  });
+
+  it('are loaded and stored one by one where it does', () => {
+    const code = textOf(HALVES);
+    expect(code).toMatch(/^enable f16;\n/);
+    expect(code).toContain('var<storage, read_write> b1: array<f16>;');
+    expect(code).toMatch(/^ {2}b1\[.*\] = half_from\(half_bits\(b0\[.*\]\)\);$/m);
+    expect(code).not.toContain('atomic');
+  });
+
+  it.skipIf(!hasHalves)('keep all their bits, and leave the last word alone', async () => {
+    const all = Uint16Array.from({ length: 65535 }, (_, bits) => bits);
+    const kernel = moved('f16', 1, 0);
+    for (const from of [0, 1]) {
+      const to = new Uint16Array(65535 - from);
+      await checkKernel(kernel, [all, to], [to.length, from, 0], 0, 0, { limits: HALVES });
+    }
   });
 });

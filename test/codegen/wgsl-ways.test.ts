@@ -15,6 +15,8 @@ import {
   runWgsl,
   type TypedArray,
   webgpuAvailable,
+  webgpuHas,
+  webgpuSubgroup,
 } from '../support/wgsl-run.ts';
 
 const available = await webgpuAvailable();
@@ -78,6 +80,8 @@ async function allWays(all: readonly Launch[], limits: WgslLimits): Promise<Set<
   }
   return names;
 }
+
+const hasSubgroups = await webgpuHas('subgroups', 'wgsl-ways.test.ts');
 
 const SOFTWARE: WgslLimits = { ...LIMITS, software: true };
 const PRODUCTS = ['large tiles', 'split product', 'tiles'];
@@ -161,5 +165,93 @@ describe.skipIf(!available)('ways to run a kernel', () => {
     const moments = await launches([[m, n]], (x) => tl.nn.moments(x, [1]).variance);
     await allWays(moments, LIMITS);
     await allWays(moments, SOFTWARE);
+  });
+});
+
+const SPECIAL = [Number.NaN, Infinity, -Infinity, -0, 0, 1e-40, -1e-40, 3e38, -3e38];
+
+/** Numbers with some that are special, in the order of a seed. */
+const specials = (size: number, seed: number, share: number): Float32Array =>
+  numbers(size, seed).map((x) =>
+    Math.abs(x) < share ? SPECIAL[Math.floor(Math.abs(x / share) * SPECIAL.length)] : x,
+  );
+
+describe.skipIf(!available || !hasSubgroups)('teams that combine by shuffles', () => {
+  afterAll(disposeWebgpu);
+
+  /** The bits of numbers; which sign a NaN has is open everywhere. */
+  const bits = (data: TypedArray): TypedArray => {
+    if (!(data instanceof Float32Array)) return data;
+    const words = new Uint32Array(data.slice().buffer);
+    return words.map((word, i) => (Number.isNaN(data[i]) ? 0x7fc00000 : word));
+  };
+
+  /** Runs the ways that have subgroups with and without them; gives the names of those. */
+  async function same(all: readonly Launch[], share = 0): Promise<string[]> {
+    const limits: WgslLimits = { ...LIMITS, subgroup: webgpuSubgroup() };
+    const names: string[] = [];
+    for (const { kernel, buffers, params } of all) {
+      const given = buffers.map((b, i) =>
+        share > 0 && b instanceof Float32Array ? specials(b.length, i + 1, share) : b,
+      );
+      for (const { name, dispatches } of emitWgsl(kernel, limits).variants) {
+        if (!dispatches.some((d) => d.code.includes('enable subgroups;'))) continue;
+        names.push(name);
+        const [got, want] = [given, given].map((all) => all.map((b) => b.slice() as TypedArray));
+        await runWgsl(kernel, got, params, { variant: name, limits });
+        await runWgsl(kernel, want, params, { variant: name, limits: LIMITS });
+        expect(got.map(bits)).toEqual(want.map(bits));
+      }
+    }
+    return names;
+  }
+
+  it.each<[number, number]>([
+    [1, 1],
+    [70, 65],
+    [5, 1030],
+    [1, 9000],
+    [5, 0],
+  ])('give the bits of those that do not, for %i by %i', async (m, n) => {
+    const over = (build: (x: tl.Tensor) => tl.Tensor) => launches([[m, n]], build);
+    const sum = await over((x) => tl.reduceSum(x, { axis: 1 }));
+    expect(await same(sum)).toEqual(['two stages', 'long rows', 'rows']);
+    const softmax = await over((x) => tl.softmax(x));
+    await same(softmax);
+    await same(softmax, 0.01);
+    await same(await over((x) => tl.reduceMax(x, { axis: 1 })), 0.01);
+    await same(await over((x) => tl.reduceAny(tl.greater(x, 1.9), { axis: 1 })));
+    await same(await over((x) => tl.reduceProd(tl.cast(tl.mul(x, 9), 'int32'), { axis: 1 })));
+  });
+});
+
+describe('teams with subgroups', () => {
+  const codeOf = (kernel: Kernel, way: string, subgroup: number): string => {
+    const { variants } = emitWgsl(kernel, { ...LIMITS, subgroup });
+    return variants.find((v) => v.name === way)?.dispatches[0].code ?? '';
+  };
+  const count = (code: string, what: string): number => code.split(what).length - 1;
+
+  it.each([
+    [1, 0, 2, 272],
+    [4, 2, 2, 72],
+    [8, 3, 2, 36],
+    [32, 5, 1, 8],
+    [64, 6, 1, 4],
+    [128, 7, 1, 2],
+  ])('of %i take %i shuffles and %i barriers', async (subgroup, shuffles, barriers, words) => {
+    const [{ kernel }] = await launches([[2, 3]], (x) => tl.reduceSum(x, { axis: 1 }));
+    const code = codeOf(kernel, 'long rows', subgroup);
+    expect(count(code, 'subgroupShuffleDown')).toBe(shuffles);
+    expect(count(code, 'enable subgroups;')).toBe(shuffles > 0 ? 1 : 0);
+    expect(count(code, 'workgroupBarrier')).toBe(barriers);
+    expect(code).toContain(`array<f32, ${words}>;`);
+  });
+
+  it('do without where neighbours belong to different points', async () => {
+    const [{ kernel }] = await launches([[2, 3]], (x) => tl.reduceSum(x, { axis: 0 }));
+    const code = codeOf(kernel, 'columns', 32);
+    expect(code).toContain('workgroupBarrier');
+    expect(code).not.toContain('subgroup');
   });
 });

@@ -21,6 +21,11 @@ export type TypedArray =
 // Collected, the object that `create` returns takes the process down with it.
 const keep = globalThis as { __tensorloomGpu?: GPU };
 
+/** The features that generated code knows, for those adapters that have them. */
+const FEATURES: readonly GPUFeatureName[] = ['shader-f16', 'subgroups'];
+
+let subgroup = 1;
+
 let device: Promise<GPUDevice | undefined> | undefined;
 
 async function openDevice(): Promise<GPUDevice | undefined> {
@@ -35,7 +40,9 @@ async function openDevice(): Promise<GPUDevice | undefined> {
     return undefined;
   }
   const adapter = await gpu.requestAdapter();
-  return (await adapter?.requestDevice()) ?? undefined;
+  subgroup = adapter?.info.subgroupMinSize ?? 1;
+  const requiredFeatures = FEATURES.filter((f) => adapter?.features.has(f));
+  return (await adapter?.requestDevice({ requiredFeatures })) ?? undefined;
 }
 
 /** The device of this process, or undefined where there is no WebGPU. */
@@ -59,6 +66,16 @@ export async function webgpuAvailable(): Promise<boolean> {
   return false;
 }
 
+/** Whether the device has a feature; tests that need it are skipped elsewhere, with a warning. */
+export async function webgpuHas(feature: GPUFeatureName, test: string): Promise<boolean> {
+  const has = (await webgpuDevice())?.features.has(feature) ?? false;
+  if (!has) console.warn(`${test}: no adapter with ${feature}, so what needs it is not run`);
+  return has;
+}
+
+/** The least size of a subgroup of the device, or 1. */
+export const webgpuSubgroup = (): number => subgroup;
+
 /** Gives the device back; the next call opens another. */
 export async function disposeWebgpu(): Promise<void> {
   const open = await device;
@@ -72,6 +89,7 @@ const PARTS = {
   u8: Uint8Array,
   i16: Int16Array,
   u16: Uint16Array,
+  f16: Uint16Array,
 };
 
 const isPart = (type: StorageType): type is keyof typeof PARTS => type in PARTS;

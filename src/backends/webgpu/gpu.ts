@@ -4,7 +4,8 @@
 
 import type { WgslLimits } from '../../codegen/wgsl/program.ts';
 import { TensorloomError, UnsupportedError } from '../../core/error.ts';
-import type { AdapterOptions } from '../backend.ts';
+import { ADAPTER_OPTIONS, type AdapterOptions } from '../backend.ts';
+import { featuresOf, triedFeatures } from './features.ts';
 import { PipelineCache } from './pipelines.ts';
 
 /** A device and what is known of it. */
@@ -65,8 +66,9 @@ async function findGpu(): Promise<GPU | undefined> {
 }
 
 async function findAdapter(options: AdapterOptions): Promise<GPUAdapter | undefined> {
+  const { float16, subgroups, ...asked } = options;
   const gpu = await findGpu();
-  return (await gpu?.requestAdapter(options)) ?? undefined;
+  return (await gpu?.requestAdapter(asked)) ?? undefined;
 }
 
 /** What software adapters call themselves. */
@@ -115,6 +117,7 @@ async function openGpu(options: AdapterOptions): Promise<Gpu> {
   if (!adapter) throw noAdapter();
   const { limits } = adapter;
   const device = await adapter.requestDevice({
+    requiredFeatures: featuresOf(adapter, options),
     requiredLimits: {
       maxStorageBuffersPerShaderStage: limits.maxStorageBuffersPerShaderStage,
       maxStorageBufferBindingSize: limits.maxStorageBufferBindingSize,
@@ -123,6 +126,10 @@ async function openGpu(options: AdapterOptions): Promise<Gpu> {
       maxComputeInvocationsPerWorkgroup: limits.maxComputeInvocationsPerWorkgroup,
       maxComputeWorkgroupSizeX: limits.maxComputeWorkgroupSizeX,
     },
+  });
+  const features = await triedFeatures(device, adapter.info, options).catch((error) => {
+    device.destroy();
+    throw error;
   });
   const gpu: Gpu = {
     device,
@@ -133,6 +140,7 @@ async function openGpu(options: AdapterOptions): Promise<Gpu> {
       workgroupsPerDimension: limits.maxComputeWorkgroupsPerDimension,
       storageBuffers: limits.maxStorageBuffersPerShaderStage,
       software: isSoftware(adapter.info),
+      ...features,
     },
     pipelines: new PipelineCache(device),
     maxBinding: Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize),
@@ -150,7 +158,7 @@ async function openGpu(options: AdapterOptions): Promise<Gpu> {
  * `webgpu/adapter` where there is no adapter.
  */
 export async function leaseGpu(options: AdapterOptions): Promise<Lease> {
-  const key = JSON.stringify([options.powerPreference, options.forceFallbackAdapter]);
+  const key = JSON.stringify(ADAPTER_OPTIONS.map((name) => options[name]));
   let entry = shared.get(key);
   if (!entry) {
     entry = { opened: openGpu(options), gpu: undefined, users: 0 };

@@ -377,11 +377,11 @@ export function emitLoad(
   else f.op('v128.load', offset, storageBytes(type));
 }
 
-type Part = 'i8' | 'u8' | 'i16' | 'u16';
+type Part = 'i8' | 'u8' | 'i16' | 'u16' | 'f16';
 
 /** Loads integers of one or two bytes as i32. */
 function loadParts(f: FunctionBuilder, type: Part, lanes: Lanes, offset: number): void {
-  const sign = type.startsWith('u') ? 'u' : 's';
+  const sign = type.startsWith('i') ? 's' : 'u';
   const bytes = storageBytes(type);
   if (lanes === 1) {
     f.op(`i32.load${8 * bytes}_${sign}`, offset);

@@ -41,6 +41,8 @@ export class Emitter {
   readonly helpers = new Set<HelperName>();
   /** Declarations outside of functions: workgroup memory. */
   readonly declarations: string[] = [];
+  /** What the shader says first: extensions of WGSL. */
+  readonly enables = new Set<string>();
   fails = false;
   /** The words that parts are put together in, by buffer, and the text of a part's number. */
   readonly words = new Map<string, { readonly word: string; readonly lane: string }>();
@@ -63,6 +65,7 @@ export class Emitter {
     this.kernel = kernel;
     kernel.buffers.forEach(({ name, type, access }, i) => {
       this.buffers.set(name, `b${i}`);
+      if (type === 'f16') this.enables.add('enable f16;');
       const atomic = access !== 'read' && isPart(type) && !wholeWords;
       this.storages.set(name, { type, atomic });
     });
@@ -295,11 +298,15 @@ export class Emitter {
 
   private store(s: Stmt & { kind: 'store' }, names: Names): void {
     const value = this.value(s.value, names);
-    const stored = s.value.type === 'bool' ? `select(0u, 1u, ${value})` : value;
+    const storage = this.storage(s.buffer);
+    let stored = s.value.type === 'bool' ? `select(0u, 1u, ${value})` : value;
+    if (storage.type === 'f16') {
+      this.helpers.add('half_from');
+      stored = `half_from(${value})`;
+    }
     const buffer = this.bufferName(s.buffer);
     const index = this.dim(s.index, names);
     const write = (): void => {
-      const storage = this.storage(s.buffer);
       if (isPart(storage.type)) this.storePart(buffer, storage, index, stored);
       else this.line(`${buffer}[${index}] = ${stored};`);
     };

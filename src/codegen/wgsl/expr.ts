@@ -262,6 +262,7 @@ function nodeText(e: Expr, args: readonly string[], scope: ExprScope): string {
       const storage = scope.storage(e.buffer);
       if (isPart(storage.type)) return partText(scope.buffer(e.buffer), storage, unwrapped(index));
       const text = `${scope.buffer(e.buffer)}[${unwrapped(index)}]`;
+      if (storage.type === 'f16') return `${scope.helper('half_bits')}(${text})`;
       return e.type === 'bool' ? `(${text} != 0u)` : text;
     }
     case 'unary':

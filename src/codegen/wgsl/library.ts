@@ -27,7 +27,9 @@ export type HelperName =
   | 'fsqrt'
   | 'fdiv'
   | 'ordered'
-  | 'opaque';
+  | 'opaque'
+  | 'half_bits'
+  | 'half_from';
 
 /** The call that gives 0, which no compiler may know: made by whoever lays out the uniform block. */
 export const ZERO_WORD = 'zero_word()';
@@ -219,6 +221,19 @@ const HELPERS: { readonly [name in HelperName]: Helper } = {
     needs: [],
     code: `fn opaque(x: f32) -> f32 {
   return bitcast<f32>(bitcast<u32>(x) | ${ZERO_WORD});
+}`,
+  },
+  // Bits only: WGSL promises neither how f16 and f32 are converted nor that subnormals and NaN survive it.
+  half_bits: {
+    needs: [],
+    code: `fn half_bits(x: f16) -> i32 {
+  return bitcast<i32>(vec2<f16>(x, f16()));
+}`,
+  },
+  half_from: {
+    needs: [],
+    code: `fn half_from(bits: i32) -> f16 {
+  return bitcast<vec2<f16>>(bits).x;
 }`,
   },
 };

@@ -14,12 +14,13 @@ export interface Storage {
 export const elementBits = (type: StorageType): number =>
   type === 'bool' ? 32 : Math.min(32, 8 * storageBytes(type));
 
-/** Whether several elements stand in one word. */
-export const isPart = (type: StorageType): boolean => elementBits(type) < 32;
+/** Whether several elements stand in one word; floats of 16 bits have a type of their own. */
+export const isPart = (type: StorageType): boolean => elementBits(type) < 32 && type !== 'f16';
 
-/** The type of a buffer's words. */
+/** The type of what a buffer is an array of. */
 export function wordType({ type, atomic }: Storage): string {
   if (isPart(type)) return atomic ? 'atomic<u32>' : 'u32';
+  if (type === 'f16') return type;
   return type === 'bool' ? 'u32' : loadedType(type);
 }
 

@@ -66,6 +66,13 @@ export interface WgslLimits {
   readonly workgroupsPerDimension: number;
   /** Storage buffers of one dispatch, the word of checks included. */
   readonly storageBuffers: number;
+  /** Whether shaders may have floats of 16 bits in buffers, whose bits then survive. */
+  readonly float16?: boolean;
+  /**
+   * How many neighbours share a subgroup, a power of two: in workgroups of 256 along one axis, invocation `i`
+   * and as many after it do, in order, for each `i` that is a multiple. Without subgroups 1, or absent.
+   */
+  readonly subgroup?: number;
   /** Whether the adapter runs on the CPU, where barriers are slow: variants without come first. */
   readonly software?: boolean;
 }

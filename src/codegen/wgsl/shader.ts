@@ -17,7 +17,7 @@ export interface Shape {
 
 /** Puts a shader together around what the emitter has written. */
 export function assemble(emitter: Emitter, shape: Shape): WgslDispatch {
-  const { kernel, helpers, fails, declarations } = emitter;
+  const { kernel, helpers, fails, declarations, enables } = emitter;
   const count = kernel.buffers.length;
   // One word more than the params: the zero.
   const uniformWords = 4 * Math.ceil((kernel.params.length + 1) / 4);
@@ -35,6 +35,7 @@ export function assemble(emitter: Emitter, shape: Shape): WgslDispatch {
     header.push(`@group(0) @binding(${count + 1}) ${failed};`);
   }
   const code = [
+    ...(enables.size > 0 ? [...enables, ''] : []),
     ...header,
     ...declarations,
     '',

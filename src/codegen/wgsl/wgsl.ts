@@ -62,7 +62,8 @@ const atMost = (d: Dim, n: number): Dim => subDim(n + 1, d);
  */
 export function emitWgsl(portable: Kernel, limits: WgslLimits): WgslProgram {
   needTypes(portable);
-  const kernel = expandMath(portable, (e) => KEPT.has(e.fn));
+  const known = limits.float16 ? portable : withoutHalves(portable);
+  const kernel = expandMath(known, (e) => KEPT.has(e.fn));
   const grid = gridOf(kernel);
   const names = new Names(kernel);
   const product = contractionOf(grid, names);
@@ -83,6 +84,15 @@ export function emitWgsl(portable: Kernel, limits: WgslLimits): WgslProgram {
     ? { name: 'words', scratch: [], dispatches: [words] }
     : { name: 'points', scratch: [], dispatches: [emitPoints(kernel)] };
   return { variants: [...variants, last] };
+}
+
+/** A kernel with floats of 16 bits as the integers that their bits are. */
+function withoutHalves(kernel: Kernel): Kernel {
+  if (!kernel.buffers.some((b) => b.type === 'f16')) return kernel;
+  const buffers = kernel.buffers.map((b) =>
+    b.type === 'f16' ? { ...b, type: 'u16' as const } : b,
+  );
+  return { ...kernel, buffers };
 }
 
 function fits({ dispatches }: Omit<WgslVariant, 'applies'>, limits: WgslLimits): boolean {
@@ -127,7 +137,7 @@ function reductionWays(kernel: Kernel, grid: LoopNest, limits: WgslLimits): Way[
   const team = (name: string, shape: Team, applies: Dim): Way => ({
     applies,
     make: () => {
-      const made = emitTeams(kernel, shape);
+      const made = emitTeams(kernel, shape, limits);
       return made && { name, scratch: [], dispatches: [made] };
     },
   });
@@ -175,8 +185,8 @@ function emitSplit(
     name: 'two stages',
     scratch: split.scratch,
     dispatches: split.kernels.map(({ kernel: k, part }) => {
-      const team = part === 'chunk' && !limits.software ? emitTeams(k, LONG_ROWS, own) : undefined;
-      return team ?? emitPoints(k, own);
+      const shares = part === 'chunk' && !limits.software;
+      return (shares && emitTeams(k, LONG_ROWS, limits, own)) || emitPoints(k, own);
     }),
   };
 }
