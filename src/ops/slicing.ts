@@ -114,7 +114,11 @@ export const dynamicSliceOp = defineOp({
     const [x] = ctx.types;
     checkVector(ctx, 1, 'begin');
     checkVector(ctx, 2, 'size');
-    return { types: [{ dtype: x.dtype, shape: sliceSizes(ctx, null) }] };
+    const shape = sliceSizes(ctx, null);
+    shape.forEach((d, i) => {
+      ctx.atMost(d, x.shape[i], `the part must fit along axis ${i}`);
+    });
+    return { types: [{ dtype: x.dtype, shape }] };
   },
   reference: (ctx, [x, begin, size]) => {
     const out = Array.from(size.data);

@@ -34,6 +34,21 @@ for (const backend of ['reference', 'cpu']) {
       await session.close();
     });
 
+    it('from a begin computed in the run, larger than the tensor', async () => {
+      const x = tl.placeholder('float32', [null], { name: 'x' });
+      const at = tl.placeholder('int32', [1], { name: 'at' });
+      const y = tl.slice(x, at, [3]);
+      const session = new tl.Session({ backend });
+      expect((await session.run(y, { x: [1, 2, 3, 4], at: [1] })).toArray()).toEqual([2, 3, 4]);
+      await refuses(
+        () => session.run(y, { x: [1, 2], at: [0] }),
+        tl.ShapeError,
+        'run/shape',
+        /^DynamicSlice "DynamicSlice": the part must fit along axis 0, got 3 where at most 2 fits/,
+      );
+      await session.close();
+    });
+
     it('of a size found in the run', async () => {
       const x = tl.placeholder('float32', [null], { name: 'x' });
       const n = tl.shape(tl.squeeze(tl.where(tl.greater(x, 0)), { axis: [1] }));
