@@ -340,6 +340,7 @@ export class BodyPlanner implements BodyContext {
   private collectConstraints(analysis: Analysis): void {
     for (const id of analysis.order) {
       const node = this.func.nodes[id];
+      if (node.constraints.length === 0) continue;
       const within = bodiesOf(node).map(foundSizes);
       for (const c of planConstraints(node)) {
         // Those of sizes that a body finds are checked there.
