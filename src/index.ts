@@ -50,6 +50,7 @@ export {
   type AddOptions,
   controlDependencies,
   Graph,
+  type GraphOptions,
   getDefaultGraph,
   nameScope,
   resetDefaultGraph,
@@ -98,18 +99,17 @@ export type {
 } from './kernel/ir.ts';
 export * as nn from './lib/nn.ts';
 export { reduceLogSumExp, reduceStd } from './lib/statistics.ts';
-export { AdamOptimizer } from './lib/train/adam.ts';
+export { AdamOptimizer, type AdamOptions } from './lib/train/adam.ts';
 export { GradientDescentOptimizer } from './lib/train/gradient-descent.ts';
-export { MomentumOptimizer } from './lib/train/momentum.ts';
+export { MomentumOptimizer, type MomentumOptions } from './lib/train/momentum.ts';
 export { type GradientPair, type MinimizeOptions, Optimizer } from './lib/train/optimizer.ts';
 export type {
-  AxisOptions,
   BinaryMethod,
   ComparisonMethod,
   ReductionMethod,
   UnaryMethod,
 } from './methods.ts';
-export { elu, leakyRelu, relu6, softplus } from './ops/activations.ts';
+export { elu, type LeakyReluOptions, leakyRelu, relu6, softplus } from './ops/activations.ts';
 export { cast, group, identity, noOp, stopGradient } from './ops/basic.ts';
 export {
   equal,
@@ -133,12 +133,13 @@ export {
   type ScanOptions,
   scan,
   switchCase,
+  type WhileOptions,
   whileLoop,
 } from './ops/control.ts';
-export type { OpOptions, TensorLike } from './ops/convert.ts';
+export type { AxisOptions, OpOptions, TensorLike } from './ops/convert.ts';
 export { customGradient, type ValueWithGradient } from './ops/custom.ts';
 export { einsum } from './ops/einsum.ts';
-export { gather, oneHot, where } from './ops/gather.ts';
+export { gather, type OneHotOptions, oneHot, where } from './ops/gather.ts';
 export { type HostType, hostCall } from './ops/host.ts';
 export {
   type ConstantOptions,
@@ -147,7 +148,7 @@ export {
   placeholder,
   placeholderWithDefault,
 } from './ops/leaf.ts';
-export { type DotAxes, dotGeneral, matmul } from './ops/linear.ts';
+export { type DotAxes, dotGeneral, type MatmulOptions, matmul } from './ops/linear.ts';
 export {
   abs,
   add,
@@ -193,7 +194,13 @@ export {
   softmaxCrossEntropyWithLogits,
   sparseSoftmaxCrossEntropyWithLogits,
 } from './ops/nn.ts';
-export { type RandomOptions, randomNormal, randomUniform } from './ops/random.ts';
+export {
+  type RandomNormalOptions,
+  type RandomOptions,
+  type RandomUniformOptions,
+  randomNormal,
+  randomUniform,
+} from './ops/random.ts';
 export {
   argMax,
   argMin,
@@ -207,8 +214,10 @@ export {
   reduceSum,
 } from './ops/reduce.ts';
 export {
+  type AxesOptions,
   broadcastTo,
   expandDims,
+  type FillOptions,
   fill,
   ones,
   onesLike,
@@ -221,7 +230,16 @@ export {
   zerosLike,
 } from './ops/shape.ts';
 export type { ShapeLike } from './ops/sizes.ts';
-export { concat, pad, range, reverse, slice, stack } from './ops/slicing.ts';
+export {
+  concat,
+  type PadOptions,
+  pad,
+  type RangeOptions,
+  range,
+  reverse,
+  slice,
+  stack,
+} from './ops/slicing.ts';
 export {
   getVariable,
   globalVariables,
@@ -231,6 +249,7 @@ export {
   trainableVariables,
   Variable,
   type VariableOptions,
+  type VariableScopeOptions,
   variable,
   variableScope,
   variablesInitializer,
@@ -262,14 +281,17 @@ export type {
 export type { Given } from './session/call-site.ts';
 export { DeviceTensor } from './session/device-tensor.ts';
 export type { Feedable, Feeds } from './session/feeds.ts';
+export type {
+  CallableSpec,
+  Keep,
+  PutOptions,
+  RunOptions,
+  SessionOptions,
+} from './session/options.ts';
 export {
   type Callable,
-  type Keep,
   type ProgramStats,
-  type PutOptions,
-  type RunOptions,
   Session,
-  type SessionOptions,
   type SessionStats,
 } from './session/session.ts';
 export type {

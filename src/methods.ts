@@ -8,7 +8,7 @@ import * as statistics from './lib/statistics.ts';
 import * as activations from './ops/activations.ts';
 import * as basic from './ops/basic.ts';
 import * as compare from './ops/compare.ts';
-import { inGraphOf, type OpOptions, type TensorLike } from './ops/convert.ts';
+import { type AxisOptions, inGraphOf, type OpOptions, type TensorLike } from './ops/convert.ts';
 import * as gather from './ops/gather.ts';
 import * as linear from './ops/linear.ts';
 import * as math from './ops/math.ts';
@@ -119,8 +119,6 @@ export type BinaryMethod = (y: TensorLike, options?: OpOptions) => Tensor;
 export type ComparisonMethod = (y: TensorLike, options?: OpOptions) => Tensor<'bool'>;
 /** A reduction over axes. */
 export type ReductionMethod = (options?: reduce.ReduceOptions) => Tensor;
-/** Options with an axis, negative from the end. */
-export type AxisOptions = OpOptions & { readonly axis?: number };
 
 declare module './graph/tensor.ts' {
   // The op functions with this tensor as the first argument; see there.
@@ -162,7 +160,7 @@ declare module './graph/tensor.ts' {
     softplus: UnaryMethod;
     elu: UnaryMethod;
     relu6: UnaryMethod;
-    leakyRelu: (options?: OpOptions & { readonly alpha?: number }) => Tensor;
+    leakyRelu: (options?: activations.LeakyReluOptions) => Tensor;
     equal: ComparisonMethod;
     notEqual: ComparisonMethod;
     less: ComparisonMethod;
@@ -193,19 +191,13 @@ declare module './graph/tensor.ts' {
     transpose: (perm?: readonly number[] | null, options?: OpOptions) => Tensor;
     broadcastTo: (to: ShapeLike, options?: OpOptions) => Tensor;
     expandDims: (axis: number, options?: OpOptions) => Tensor;
-    squeeze: (options?: OpOptions & { readonly axis?: number | readonly number[] }) => Tensor;
+    squeeze: (options?: shape.AxesOptions) => Tensor;
     slice: (begin: TensorLike, size: ShapeLike, options?: OpOptions) => Tensor;
-    pad: (
-      paddings: readonly (readonly [number, number])[],
-      options?: OpOptions & { readonly value?: number },
-    ) => Tensor;
+    pad: (paddings: readonly (readonly [number, number])[], options?: slicing.PadOptions) => Tensor;
     reverse: (axes: readonly number[], options?: OpOptions) => Tensor;
     gather: (indices: TensorLike, options?: AxisOptions) => Tensor;
-    oneHot: (depth: number, options?: Parameters<typeof gather.oneHot>[2]) => Tensor;
-    matmul: (
-      b: TensorLike,
-      options?: OpOptions & { readonly transposeA?: boolean; readonly transposeB?: boolean },
-    ) => Tensor;
+    oneHot: (depth: number, options?: gather.OneHotOptions) => Tensor;
+    matmul: (b: TensorLike, options?: linear.MatmulOptions) => Tensor;
     softmax: (options?: AxisOptions) => Tensor;
     logSoftmax: (options?: AxisOptions) => Tensor;
   }

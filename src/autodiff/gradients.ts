@@ -3,6 +3,7 @@
 
 import { isFloat } from '../core/dtype.ts';
 import { DTypeError, GraphError, ValueError } from '../core/error.ts';
+import { checkOptions } from '../core/options.ts';
 import { withGraph } from '../graph/current.ts';
 import type { Node } from '../graph/func.ts';
 import type { Graph } from '../graph/graph.ts';
@@ -26,6 +27,8 @@ export interface GradientOptions {
   readonly name?: string;
 }
 
+const GRADIENT_OPTIONS: readonly (keyof GradientOptions)[] = ['gradYs', 'stopGradients', 'name'];
+
 /**
  * The gradients of the sum of `ys` with respect to each of `xs`; null where nothing connects them.
  * Throws DTypeError `gradients/dtype` for ys that are no floats, GraphError `gradients/none` at an op
@@ -36,6 +39,7 @@ export function gradients(
   xs: Differentiable | readonly Differentiable[],
   options: GradientOptions = {},
 ): (Tensor | null)[] {
+  checkOptions('gradients', options, GRADIENT_OPTIONS);
   const targets = ys instanceof Tensor ? [ys] : ys;
   const sources = Array.isArray(xs) ? (xs as readonly Differentiable[]) : [xs as Differentiable];
   if (targets.length === 0)

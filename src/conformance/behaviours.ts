@@ -5,7 +5,8 @@
 import type { NDArray } from '../core/ndarray.ts';
 import type { Tensor } from '../graph/tensor.ts';
 import * as tl from '../index.ts';
-import type { Session, SessionOptions } from '../session/session.ts';
+import type { SessionOptions } from '../session/options.ts';
+import type { Session } from '../session/session.ts';
 import { ConformanceError, compare } from './compare.ts';
 import { drawValue, generator } from './draw.ts';
 

@@ -1,7 +1,15 @@
 // The kit as tests of a test runner: vitest's, or Node's own.
 
+import { checkOptions } from '../core/options.ts';
 import { ConformanceError } from './compare.ts';
-import { type ConformanceOptions, chosenTests, runTest, subjectOf, type Target } from './run.ts';
+import {
+  CONFORMANCE_OPTIONS,
+  type ConformanceOptions,
+  chosenTests,
+  runTest,
+  subjectOf,
+  type Target,
+} from './run.ts';
 
 /** What a test runner gives a test: a way to skip it that says why. */
 export interface TestContext {
@@ -20,11 +28,17 @@ export interface DescribeOptions extends Omit<ConformanceOptions, 'onResult'> {
   readonly runner?: TestRunner;
 }
 
+const DESCRIBE_OPTIONS: readonly (keyof DescribeOptions | keyof ConformanceOptions)[] = [
+  ...CONFORMANCE_OPTIONS.filter((key) => key !== 'onResult'),
+  'runner',
+];
+
 /**
  * Defines a test for each test of the kit, in a group for each op. What the backend says it can't is
  * skipped with its reason. Throws ValueError for options that make no sense.
  */
 export function describeConformance(target: Target, options: DescribeOptions = {}): void {
+  checkOptions('describeConformance', options, DESCRIBE_OPTIONS);
   const { describe, it } = options.runner ?? (globalThis as unknown as TestRunner);
   const subject = subjectOf(target, options);
   const byOp = new Map<string, ReturnType<typeof chosenTests>>();

@@ -17,4 +17,9 @@ export {
   type Target,
   type TestResult,
 } from './run.ts';
-export { type ConformanceTest, conformanceTests, type Subject } from './suite.ts';
+export {
+  type ConformanceTest,
+  conformanceTests,
+  type Subject,
+  type SuiteOptions,
+} from './suite.ts';

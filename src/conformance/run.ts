@@ -3,8 +3,10 @@
 import type { Backend } from '../backends/backend.ts';
 import { registerBackend } from '../backends/backend.ts';
 import { UnsupportedError, ValueError } from '../core/error.ts';
+import { checkOptions } from '../core/options.ts';
 import { Graph } from '../graph/graph.ts';
-import { Session, type SessionOptions } from '../session/session.ts';
+import type { SessionOptions } from '../session/options.ts';
+import { Session } from '../session/session.ts';
 import { type ConformanceTest, conformanceTests, type Subject } from './suite.ts';
 
 /** What to test: the name of a registered backend, options of its sessions, or what makes a backend. */
@@ -30,6 +32,16 @@ export interface ConformanceOptions {
   /** Hears of each test when it is done. */
   readonly onResult?: (result: TestResult) => void;
 }
+
+export const CONFORMANCE_OPTIONS: readonly (keyof ConformanceOptions)[] = [
+  'include',
+  'exclude',
+  'tolerance',
+  'sample',
+  'seed',
+  'randomGraphs',
+  'onResult',
+];
 
 /** What became of a test. */
 export interface TestResult {
@@ -95,14 +107,14 @@ export function subjectOf(target: Target, options: ConformanceOptions = {}): Sub
 
 /** The tests that the options choose. Throws ValueError where `include` names nothing. */
 export function chosenTests(options: ConformanceOptions = {}): ConformanceTest[] {
-  const { include, exclude = [], sample = 1, seed = 1 } = options;
+  const { include, exclude = [], sample = 1, seed = 1, randomGraphs = 200 } = options;
   if (!(sample > 0 && sample <= 1)) {
     throw new ValueError(
       'conformance/sample',
       `sample is a share above 0 up to 1, got ${sample}. Leave it out to run all tests.`,
     );
   }
-  const all = conformanceTests(options);
+  const all = conformanceTests({ seed, randomGraphs });
   const matches = (t: ConformanceTest, p: string | RegExp): boolean =>
     typeof p === 'string' ? t.op === p : p.test(t.name);
   for (const p of include ?? []) {
@@ -144,6 +156,7 @@ export async function runConformance(
   target: Target,
   options: ConformanceOptions = {},
 ): Promise<ConformanceReport> {
+  checkOptions('runConformance', options, CONFORMANCE_OPTIONS);
   const tests = chosenTests(options);
   const subject = subjectOf(target, options);
   // A backend that does not open is no reason to call every test unsupported.

@@ -4,6 +4,7 @@
 import type { DType } from '../core/dtype.ts';
 import { TensorloomError } from '../core/error.ts';
 import { NDArray } from '../core/ndarray.ts';
+import { checkOptions } from '../core/options.ts';
 import * as tl from '../index.ts';
 import type { Session } from '../session/session.ts';
 import { BEHAVIOURS } from './behaviours.ts';
@@ -188,10 +189,19 @@ function graphTest(seed: number): ConformanceTest {
   };
 }
 
+/** Options of {@link conformanceTests}. */
+export interface SuiteOptions {
+  /** The seed of the first random graph; 1 where absent. */
+  readonly seed?: number;
+  /** How many random graphs; 200 where absent. */
+  readonly randomGraphs?: number;
+}
+
+const SUITE_OPTIONS: readonly (keyof SuiteOptions)[] = ['seed', 'randomGraphs'];
+
 /** All tests; random graphs are of the seeds from `seed` on. */
-export function conformanceTests(
-  options: { readonly seed?: number; readonly randomGraphs?: number } = {},
-): ConformanceTest[] {
+export function conformanceTests(options: SuiteOptions = {}): ConformanceTest[] {
+  checkOptions('conformanceTests', options, SUITE_OPTIONS);
   const { seed = 1, randomGraphs = 200 } = options;
   return [
     ...OP_CASES.flatMap((c) =>

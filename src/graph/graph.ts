@@ -11,6 +11,7 @@ import {
   type TensorloomError,
   ValueError,
 } from '../core/error.ts';
+import { checkFunction, checkList, checkNoOptions, checkOptions } from '../core/options.ts';
 import { type TensorType, typeToString } from '../core/type.ts';
 import { innermost, rejectAsync, replaceFallback, withGraph } from './current.ts';
 import type { Attrs, Node, Ref } from './func.ts';
@@ -24,6 +25,17 @@ export interface AddOptions {
   readonly name?: string;
   readonly controls?: readonly Operation[];
 }
+
+/** Options of {@link Graph}: of one that traces a body. */
+export interface GraphOptions {
+  /** The graph that the body is part of. */
+  readonly parent?: Graph;
+  /** The name scope that it begins in. */
+  readonly scope?: string;
+}
+
+const ADD_OPTIONS: readonly (keyof AddOptions)[] = ['name', 'controls'];
+const GRAPH_OPTIONS: readonly (keyof GraphOptions)[] = ['parent', 'scope'];
 
 const NAME = /^[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*$/;
 let graphs = 0;
@@ -52,7 +64,8 @@ export class Graph {
   private lastRun = -1;
   private growth = 0;
 
-  constructor(options: { parent?: Graph; scope?: string } = {}) {
+  constructor(options: GraphOptions = {}) {
+    checkOptions('Graph', options, GRAPH_OPTIONS);
     this.parent = options.parent ?? null;
     this.scope = options.scope ?? '';
   }
@@ -106,11 +119,13 @@ export class Graph {
 
   /** Runs `fn` (synchronous) with this graph as the default one. */
   asDefault<T>(fn: () => T): T {
+    checkFunction('asDefault', fn);
     return withGraph<Graph, T>(this, () => rejectAsync('asDefault()', fn()));
   }
 
   /** Appends a node: captures, infers, names. Errors name the op, the node and the input types. */
   add(op: string, inputs: readonly Tensor[], attrs: Attrs, options: AddOptions = {}): Operation {
+    checkOptions(op, options, ADD_OPTIONS);
     const record = opRecord(op);
     const name = this.uniqueName(this.scopedName(options.name ?? record.nodeName), options.name);
     return this.append(op, name, inputs, attrs, options.controls ?? []);
@@ -336,6 +351,7 @@ export class Graph {
    * `/` is a whole scope to enter again, as it is.
    */
   nameScope<T>(name: string, fn: (scope: string) => T): T {
+    checkFunction('nameScope', fn);
     const outer = this.scope;
     this.scope = name.endsWith('/')
       ? name.slice(0, -1)
@@ -349,6 +365,8 @@ export class Graph {
 
   /** Runs `fn`; operations made in it run after `ops`. */
   controlDependencies<T>(ops: readonly (Operation | Tensor)[], fn: () => T): T {
+    checkList('controlDependencies: the operations', ops);
+    checkFunction('controlDependencies', fn);
     const ids = ops.map((o) => {
       const op = o instanceof Tensor ? o.op : o;
       return this.ownControl(op, 'controlDependencies');
@@ -455,7 +473,9 @@ export function controlDependencies<T>(ops: readonly (Operation | Tensor)[], fn:
 }
 
 /** Seeds the random ops of the current graph: equal seeds give equal draws on every backend. */
-export function setRandomSeed(seed: number): void {
+export function setRandomSeed(seed: number): void;
+export function setRandomSeed(seed: number, ...more: unknown[]): void {
+  checkNoOptions('setRandomSeed', more);
   if (!Number.isInteger(seed)) {
     throw new ValueError('graph/seed', `setRandomSeed: ${seed} is no integer. Use an integer.`);
   }

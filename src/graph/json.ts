@@ -18,6 +18,7 @@ import {
   ne1Dim,
 } from '../core/dim.ts';
 import { GraphError, TensorloomError } from '../core/error.ts';
+import { checkNoOptions } from '../core/options.ts';
 import { typeToString } from '../core/type.ts';
 import type { Attrs, AttrValue, Func, Node } from './func.ts';
 import { Graph } from './graph.ts';
@@ -228,7 +229,9 @@ function checkTypes(n: RawNode, got: readonly string[]): void {
 }
 
 /** A graph as a JSON text: operations, names, attributes, control edges, seed. */
-export function graphToJson(graph: Graph): string {
+export function graphToJson(graph: Graph): string;
+export function graphToJson(graph: Graph, ...more: unknown[]): string {
+  checkNoOptions('graphToJson', more);
   return JSON.stringify({
     format: FORMAT,
     seed: graph.seed,
@@ -238,7 +241,9 @@ export function graphToJson(graph: Graph): string {
 }
 
 /** A graph from the text of {@link graphToJson}. Throws GraphError where it is not what it says. */
-export function graphFromJson(text: string): Graph {
+export function graphFromJson(text: string): Graph;
+export function graphFromJson(text: string, ...more: unknown[]): Graph {
+  checkNoOptions('graphFromJson', more);
   let file: { format?: number; seed?: number | null; opSeeds?: number; nodes?: Json[] };
   try {
     file = JSON.parse(text);

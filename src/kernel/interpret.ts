@@ -4,6 +4,7 @@
 
 import { type Atom, type Dim, dimKey } from '../core/dim.ts';
 import { InternalError, invariant } from '../core/error.ts';
+import { checkOptions } from '../core/options.ts';
 import { binaryFn, bitcastFn, castFn, compareFn, unaryFn } from './arithmetic.ts';
 import { argsOf, type Expr, type ScalarType } from './expr.ts';
 import type { Kernel, Stmt, TiledKernel } from './ir.ts';
@@ -18,6 +19,8 @@ export interface InterpretOptions {
   /** Called with the code of each `fail` statement whose condition holds. */
   readonly onFail?: (code: number) => void;
 }
+
+const INTERPRET_OPTIONS: readonly (keyof InterpretOptions)[] = ['onFail'];
 
 /** A scalar (bool: 0 or 1; i64: a bigint, see `arithmetic.ts`), or the lanes of a vector. */
 type Value = number | readonly number[];
@@ -526,6 +529,7 @@ export function interpretKernel(
   params: readonly number[],
   options: InterpretOptions = {},
 ): void {
+  checkOptions('interpretKernel', options, INTERPRET_OPTIONS);
   const { name } = kernel;
   invariant(buffers.length === kernel.buffers.length, `kernel "${name}": wrong count of buffers`);
   invariant(params.length === kernel.params.length, `kernel "${name}": wrong count of params`);

@@ -1,6 +1,6 @@
 // The public names of `tl.nn`: what TensorFlow 1 keeps in its module of that name. Owns no code.
 
-export { elu, leakyRelu, relu6, softplus } from '../ops/activations.ts';
+export { elu, type LeakyReluOptions, leakyRelu, relu6, softplus } from '../ops/activations.ts';
 export {
   type ConvOptions,
   conv1d,
@@ -33,5 +33,12 @@ export {
   type PoolOptions,
 } from '../ops/pool.ts';
 export type { Padding } from '../ops/window-sizes.ts';
-export { gelu, type LayerNormOptions, l2Normalize, layerNorm } from './normalization.ts';
+export {
+  type GeluOptions,
+  gelu,
+  type L2NormalizeOptions,
+  type LayerNormOptions,
+  l2Normalize,
+  layerNorm,
+} from './normalization.ts';
 export { type Moments, type MomentsOptions, moments } from './statistics.ts';

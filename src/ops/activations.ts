@@ -1,11 +1,12 @@
 // Activation functions of neural networks: one record each, with the gradient in its stable form.
 
+import { checkOptions } from '../core/options.ts';
 import { defineOp } from '../graph/op.ts';
 import type { Tensor } from '../graph/tensor.ts';
 import type { Expr } from '../kernel/expr.ts';
 import * as k from '../kernel/expr.ts';
 import { greater, less, logicalAnd, select } from './compare.ts';
-import { applyUnary, type OpOptions, type TensorLike } from './convert.ts';
+import { applyChecked, applyUnary, type OpOptions, type TensorLike } from './convert.ts';
 import { add, elementwise, FLOATS, mul, NUMBERS, sigmoid } from './math.ts';
 import { mapHost, needKind } from './rules.ts';
 
@@ -78,10 +79,15 @@ export function elu(x: TensorLike, options?: OpOptions): Tensor {
 export function relu6(x: TensorLike, options?: OpOptions): Tensor {
   return applyUnary('relu6', x, options);
 }
+/** Options of {@link leakyRelu}. */
+export interface LeakyReluOptions extends OpOptions {
+  readonly alpha?: number;
+}
+
+const LEAKY_OPTIONS: readonly (keyof LeakyReluOptions)[] = ['alpha', 'name'];
+
 /** x where it is positive, else x times `alpha` (0.2 by default). */
-export function leakyRelu(
-  x: TensorLike,
-  options: OpOptions & { readonly alpha?: number } = {},
-): Tensor {
-  return applyUnary('leakyRelu', x, options, { alpha: options.alpha ?? 0.2 });
+export function leakyRelu(x: TensorLike, options: LeakyReluOptions = {}): Tensor {
+  checkOptions('leakyRelu', options, LEAKY_OPTIONS);
+  return applyChecked('leakyRelu', x, options, { alpha: options.alpha ?? 0.2 });
 }

@@ -2,11 +2,12 @@
 
 import { type DType, dtypeInfo, dtypeNames, isBig, isDType, isFloat } from '../core/dtype.ts';
 import { DTypeError } from '../core/error.ts';
+import { checkOptions } from '../core/options.ts';
 import { getDefaultGraph } from '../graph/graph.ts';
 import { defineOp } from '../graph/op.ts';
 import { type Operation, Tensor } from '../graph/tensor.ts';
 import { converted } from '../kernel/narrow.ts';
-import { applyUnary, isSymbolic, type OpOptions, type TensorLike } from './convert.ts';
+import { applyUnary, isSymbolic, OP_OPTIONS, type OpOptions, type TensorLike } from './convert.ts';
 import { mapHost } from './rules.ts';
 
 export const identityOp = defineOp({
@@ -105,6 +106,7 @@ export function stopGradient(x: TensorLike, options?: OpOptions): Tensor {
 
 /** An operation that does nothing. */
 export function noOp(options: OpOptions = {}): Operation {
+  checkOptions('noOp', options, OP_OPTIONS);
   return getDefaultGraph().add('noOp', [], {}, options);
 }
 
@@ -113,6 +115,7 @@ export function group(
   inputs: readonly (Operation | Tensor | { asTensor(): Tensor })[],
   options: OpOptions = {},
 ): Operation {
+  checkOptions('group', options, OP_OPTIONS);
   const controls = inputs.map((x) => {
     if (x instanceof Tensor) return x.op;
     return isSymbolic(x) ? x.asTensor().op : (x as Operation);
@@ -122,6 +125,7 @@ export function group(
 
 /** Converts to another dtype; see the op's rules. Returns the tensor itself where nothing changes. */
 export function cast<D extends DType>(x: TensorLike, dtype: D, options?: OpOptions): Tensor<D> {
+  checkOptions('cast', options, OP_OPTIONS);
   if (!isDType(dtype)) {
     throw new DTypeError(
       'dtype/unknown',

@@ -2,6 +2,7 @@
 
 import type { DTypeKind } from '../core/dtype.ts';
 import { DTypeError } from '../core/error.ts';
+import { checkOptions } from '../core/options.ts';
 import { getDefaultGraph } from '../graph/graph.ts';
 import { defineOp, type OpRecord } from '../graph/op.ts';
 import type { Tensor } from '../graph/tensor.ts';
@@ -11,6 +12,7 @@ import {
   applyBinary,
   applyUnary,
   inGraphOf,
+  OP_OPTIONS,
   type OpOptions,
   pair,
   type TensorLike,
@@ -182,6 +184,7 @@ export function select(
   y: TensorLike,
   options: OpOptions = {},
 ): Tensor {
+  checkOptions('select', options, OP_OPTIONS);
   return inGraphOf([condition, x, y], () =>
     getDefaultGraph()
       .add('select', [toTensor(condition), ...pair(x, y)], {}, options)

@@ -3,6 +3,7 @@
 
 import { type Dim, minDim } from '../core/dim.ts';
 import { DTypeError, ShapeError, ValueError } from '../core/error.ts';
+import { checkFunction, checkList, checkOptions } from '../core/options.ts';
 import { type TensorType, typeToString } from '../core/type.ts';
 import { rejectAsync } from '../graph/current.ts';
 import { foundSizes } from '../graph/found-sizes.ts';
@@ -21,7 +22,7 @@ import {
   resultTypes,
   stackedShape,
 } from './control-rules.ts';
-import { inGraphOf, type OpOptions, type TensorLike, toTensor } from './convert.ts';
+import { inGraphOf, OP_OPTIONS, type OpOptions, type TensorLike, toTensor } from './convert.ts';
 import { sub } from './math.ts';
 import { flattenNest, type Nest, packAs, type Structure } from './nest.ts';
 import { size as sizeAlong, squeeze } from './shape.ts';
@@ -164,6 +165,14 @@ function predicate(p: TensorLike, op: string): Tensor {
   return toTensor(rejectAsync(op, p));
 }
 
+/** Options of {@link whileLoop}. */
+export interface WhileOptions extends OpOptions {
+  /** The most turns; without it there is no limit. */
+  readonly maximumIterations?: number;
+}
+
+const WHILE_OPTIONS: readonly (keyof WhileOptions)[] = ['maximumIterations', 'name'];
+
 /**
  * Repeats `body` while `cond` holds, starting from `loopVars`: a tensor, or arrays and records of them.
  * Both are called once, with tensors, and must return tensors; the variables keep dtype and shape.
@@ -174,8 +183,11 @@ export function whileLoop<S extends Nest<TensorLike>>(
   cond: (vars: Packed<S>) => TensorLike,
   body: (vars: Packed<S>) => Nest<TensorLike>,
   loopVars: S,
-  options: OpOptions & { readonly maximumIterations?: number } = {},
+  options: WhileOptions = {},
 ): Packed<S> {
+  checkFunction('whileLoop', cond);
+  checkFunction('whileLoop', body);
+  checkOptions('whileLoop', options, WHILE_OPTIONS);
   const { maximumIterations: most } = options;
   if (most !== undefined && !(Number.isInteger(most) && most >= 0)) {
     throw new ValueError(
@@ -228,6 +240,9 @@ export interface ScanOptions<A> extends FoldOptions<A> {
   readonly reverse?: boolean;
 }
 
+const FOLD_OPTIONS: readonly (keyof FoldOptions<unknown>)[] = ['initializer', 'name'];
+const SCAN_OPTIONS: readonly (keyof ScanOptions<unknown>)[] = ['initializer', 'reverse', 'name'];
+
 /**
  * Carries an accumulator through the leading axis of `elems` and stacks its values: TF1's scan. The
  * result has the accumulator's structure with a leading axis as long as that of `elems`.
@@ -237,6 +252,7 @@ export function scan<E extends Nest<TensorLike>, A extends Nest<TensorLike> = E>
   elems: E,
   options: ScanOptions<A> = {},
 ): Packed<NoInfer<A>> {
+  checkOptions('scan', options, SCAN_OPTIONS);
   const { first, ys, structure } = carry('scan', fn as never, elems, options, true);
   if (!first) return packAs(structure, ys);
   const graph = getDefaultGraph();
@@ -253,6 +269,7 @@ export function foldl<E extends Nest<TensorLike>, A extends Nest<TensorLike> = E
   elems: E,
   options: FoldOptions<A> = {},
 ): Packed<NoInfer<A>> {
+  checkOptions('foldl', options, FOLD_OPTIONS);
   const { last, structure } = carry('foldl', fn as never, elems, options, false);
   return packAs(structure, last);
 }
@@ -263,6 +280,7 @@ export function foldr<E extends Nest<TensorLike>, A extends Nest<TensorLike> = E
   elems: E,
   options: FoldOptions<A> = {},
 ): Packed<NoInfer<A>> {
+  checkOptions('foldr', options, FOLD_OPTIONS);
   const backward = { ...options, reverse: true };
   const { last, structure } = carry('foldr', fn as never, elems, backward, false);
   return packAs(structure, last);
@@ -277,6 +295,8 @@ export function mapFn<E extends Nest<TensorLike>>(
   elems: E,
   options: OpOptions = {},
 ): Nest<Tensor> {
+  checkFunction('mapFn', fn);
+  checkOptions('mapFn', options, OP_OPTIONS);
   const { leaves, structure } = flattenNest(elems);
   return inGraphOf(leaves, () => {
     const xs = leaves.map((x) => toTensor(x));
@@ -297,6 +317,7 @@ function carry(
   options: ScanOptions<Nest<TensorLike>>,
   stack: boolean,
 ) {
+  checkFunction(op, fn);
   const over = flattenNest(elems);
   return inGraphOf(over.leaves, () => {
     let xs = over.leaves.map((x) => toTensor(x));
@@ -372,6 +393,9 @@ export function cond<R extends Nest<TensorLike>>(
   falseFn: () => R,
   options: OpOptions = {},
 ): Packed<R> {
+  checkFunction('cond', trueFn);
+  checkFunction('cond', falseFn);
+  checkOptions('cond', options, OP_OPTIONS);
   refuseBoolean(pred, 'cond');
   return branches(options.name ?? 'cond', toTensor(pred), [trueFn, falseFn]);
 }
@@ -382,6 +406,9 @@ export function switchCase<R extends Nest<TensorLike>>(
   fns: readonly (() => R)[],
   options: OpOptions = {},
 ): Packed<R> {
+  checkList('switchCase: the functions', fns);
+  for (const fn of fns) checkFunction('switchCase', fn);
+  checkOptions('switchCase', options, OP_OPTIONS);
   if (fns.length === 0)
     throw new ValueError(
       'control/branches',

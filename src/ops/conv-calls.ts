@@ -2,6 +2,7 @@
 // several spellings and leave the rest to the records.
 
 import { ValueError } from '../core/error.ts';
+import { checkOptions, nameOf } from '../core/options.ts';
 import { getDefaultGraph } from '../graph/graph.ts';
 import type { Tensor } from '../graph/tensor.ts';
 import { conv, convTranspose } from './conv.ts';
@@ -31,6 +32,15 @@ export interface ConvOptions extends WindowOptions {
   readonly groups?: number;
 }
 
+export const WINDOW_OPTIONS: readonly (keyof WindowOptions)[] = [
+  'strides',
+  'padding',
+  'dataFormat',
+  'name',
+];
+const DEPTHWISE_OPTIONS: readonly (keyof ConvOptions)[] = [...WINDOW_OPTIONS, 'dilations'];
+const CONV_OPTIONS: readonly (keyof ConvOptions)[] = [...DEPTHWISE_OPTIONS, 'groups'];
+
 const FORMATS: Readonly<Record<number, readonly [DataFormat, DataFormat]>> = {
   1: ['NWC', 'NCW'],
   2: ['NHWC', 'NCHW'],
@@ -56,7 +66,7 @@ export function perAxis(
   layout: 'last' | 'first',
   value: number | readonly number[],
 ): readonly number[] {
-  const list = typeof value === 'number' ? new Array<number>(rank).fill(value) : [...value];
+  const list = typeof value === 'number' ? new Array<number>(rank).fill(value) : listOf(value);
   const inner = layout === 'last' ? list.slice(1, rank + 1) : list.slice(2);
   const outer = layout === 'last' ? [list[0], list[rank + 1]] : list.slice(0, 2);
   const full = list.length === rank + 2;
@@ -66,8 +76,14 @@ export function perAxis(
   throw new ValueError(
     'value/window',
     `${fn}: ${what} must be integers of at least 1, one for each of ${rank} spatial axes ` +
-      `(or one for each axis, with 1 for batch and channels), got ${JSON.stringify(value)}. Correct the option.`,
+      `(or one for each axis, with 1 for batch and channels), got ${nameOf(value)}. Correct it.`,
   );
+}
+
+/** The numbers of a list; of anything else none, which are too few. */
+function listOf(value: unknown): readonly number[] {
+  const isList = typeof value === 'object' && value !== null && Symbol.iterator in value;
+  return isList ? [...(value as Iterable<number>)] : [];
 }
 
 /** Padding as the records take it. */
@@ -98,6 +114,7 @@ export function paddingOf(
 }
 
 function convAttrs(fn: string, rank: number, options: ConvOptions, depthwise = false): ConvAttrs {
+  checkOptions(fn, options, depthwise ? DEPTHWISE_OPTIONS : CONV_OPTIONS);
   const layout = layoutOf(fn, rank, options.dataFormat);
   const { groups = 1 } = options;
   if (!Number.isInteger(groups) || groups < 1) {
@@ -209,7 +226,7 @@ export function depthwiseConv2d(
   filter: TensorLike,
   options: Omit<ConvOptions, 'groups'> = {},
 ): Tensor {
-  const attrs = convAttrs('depthwiseConv2d', 2, { ...options, groups: 1 }, true);
+  const attrs = convAttrs('depthwiseConv2d', 2, options, true);
   return inGraphOf([x, filter], () => {
     const [a, b] = pair(x, filter);
     return conv(a, b, attrs, options.name ?? 'depthwise');
@@ -226,6 +243,7 @@ export function separableConv2d(
   pointwiseFilter: TensorLike,
   options: Omit<ConvOptions, 'groups'> = {},
 ): Tensor {
+  checkOptions('separableConv2d', options, DEPTHWISE_OPTIONS);
   const { name = 'separable_conv2d', ...rest } = options;
   return inGraphOf([x, depthwiseFilter, pointwiseFilter], () =>
     getDefaultGraph().nameScope(name, () => {

@@ -19,6 +19,23 @@ export interface OpOptions {
   readonly name?: string;
 }
 
+/** The options of functions that have no others. */
+export const OP_OPTIONS: readonly (keyof OpOptions)[] = ['name'];
+
+/** Options with an axis, negative from the end. */
+export interface AxisOptions extends OpOptions {
+  readonly axis?: number;
+}
+
+export const AXIS_OPTIONS: readonly (keyof AxisOptions)[] = ['axis', 'name'];
+
+const UNNAMED: OpOptions = Object.freeze({});
+
+/** The options of a node that has a name of the user's, or none. */
+export function named({ name }: OpOptions): OpOptions {
+  return name === undefined ? UNNAMED : { name };
+}
+
 /** Whether a value is a tensor or stands for one. */
 export function isSymbolic(x: unknown): x is Tensor | { asTensor(): Tensor } {
   return (
@@ -79,38 +96,40 @@ export function inGraphOf<T>(xs: readonly unknown[], fn: () => T): T {
   return fn();
 }
 
-/** Adds a node with one output. */
+/** Adds a node with one output. Of the options, which its caller has checked, it takes the name. */
 export function apply(
   op: string,
   inputs: readonly Tensor[],
   attrs: Attrs,
-  options: OpOptions = {},
+  options: OpOptions = UNNAMED,
 ): Tensor {
-  checkOptions(op, options, optionsOf(attrs));
-  return inGraphOf(inputs, () =>
-    getDefaultGraph()
-      .add(op, inputs, attrs, options.name === undefined ? {} : { name: options.name })
-      .output(),
-  );
+  return inGraphOf(inputs, () => getDefaultGraph().add(op, inputs, attrs, named(options)).output());
 }
 
-/** The options from which the attributes of an op come: they have the same names. */
-function optionsOf(attrs: Attrs): string[] {
-  return [...Object.keys(attrs).map((key) => (key === 'axes' ? 'axis' : key)), 'name'];
-}
-
-/** An op of one operand. */
-export function applyUnary(
-  op: string,
-  x: TensorLike,
-  options?: OpOptions,
-  attrs: Attrs = {},
-): Tensor {
+/** An op of one operand, whose options its caller has checked. */
+export function applyChecked(op: string, x: TensorLike, options: OpOptions, attrs: Attrs): Tensor {
   return inGraphOf([x], () => apply(op, [toTensor(x)], attrs, options));
 }
 
-/** An op of two operands of one dtype; a number takes the other's. */
-export function applyBinary(op: string, a: TensorLike, b: TensorLike, options?: OpOptions): Tensor {
+/** An op of one operand that goes by its function's name, with no options but a name. */
+export function applyUnary(
+  op: string,
+  x: TensorLike,
+  options: OpOptions = UNNAMED,
+  attrs: Attrs = {},
+): Tensor {
+  checkOptions(op, options, OP_OPTIONS);
+  return applyChecked(op, x, options, attrs);
+}
+
+/** An op of two operands of one dtype, like {@link applyUnary}; a number takes the other's. */
+export function applyBinary(
+  op: string,
+  a: TensorLike,
+  b: TensorLike,
+  options: OpOptions = UNNAMED,
+): Tensor {
+  checkOptions(op, options, OP_OPTIONS);
   return inGraphOf([a, b], () => apply(op, pair(a, b), {}, options));
 }
 

@@ -2,12 +2,13 @@
 // made, so that it can be copied with the node: into loop bodies, files, derivatives of derivatives.
 
 import { ValueError } from '../core/error.ts';
+import { checkFunction, checkList, checkOptions, nameOf } from '../core/options.ts';
 import type { Attrs, Func } from '../graph/func.ts';
 import { getDefaultGraph } from '../graph/graph.ts';
 import { defineOp } from '../graph/op.ts';
-import type { Tensor } from '../graph/tensor.ts';
+import { Tensor } from '../graph/tensor.ts';
 import { inlineFunc, traceBody } from '../graph/trace.ts';
-import { inGraphOf, type OpOptions, type TensorLike, toTensor } from './convert.ts';
+import { inGraphOf, OP_OPTIONS, type OpOptions, type TensorLike, toTensor } from './convert.ts';
 
 type CustomAttrs = { readonly xs: number; readonly gradient: Func };
 
@@ -49,10 +50,13 @@ export function customGradient(
   xs: readonly TensorLike[],
   options: OpOptions = {},
 ): Tensor {
+  checkFunction('customGradient', fn);
+  checkList('customGradient: xs', xs);
+  checkOptions('customGradient', options, OP_OPTIONS);
   return inGraphOf(xs, () => {
     const graph = getDefaultGraph();
     const inputs = xs.map((x) => toTensor(x));
-    const { value, gradient } = fn(...inputs);
+    const { value, gradient } = valueWithGradient(fn(...inputs));
     const name = graph.uniqueName(graph.scopedName('custom_gradient'));
     const { func, captured } = traceBody(name, [value.type], (dy) => {
       const grads = gradient(dy);
@@ -67,4 +71,14 @@ export function customGradient(
     const attrs = { xs: inputs.length, gradient: func } as unknown as Attrs;
     return graph.add('customGradient', [value, ...inputs, ...captured], attrs, options).output();
   });
+}
+
+/** What the function returned, where it is what it must be. */
+function valueWithGradient(made: unknown): ValueWithGradient {
+  const { value, gradient } = (made ?? {}) as { readonly [key: string]: unknown };
+  if (value instanceof Tensor && typeof gradient === 'function') return made as ValueWithGradient;
+  throw new ValueError(
+    'gradients/custom',
+    `customGradient: the function returned ${nameOf(made)}. Return { value, gradient }: a tensor and a function of dy.`,
+  );
 }

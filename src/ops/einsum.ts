@@ -5,6 +5,7 @@
 import type { Dim } from '../core/dim.ts';
 import { dimToString } from '../core/dim-text.ts';
 import { ShapeError, ValueError } from '../core/error.ts';
+import { checkNoOptions, isRecord } from '../core/options.ts';
 import { typeToString } from '../core/type.ts';
 import { getDefaultGraph } from '../graph/graph.ts';
 import type { Tensor } from '../graph/tensor.ts';
@@ -274,6 +275,10 @@ function inPlace(labels: readonly string[], order: readonly string[]): string[] 
  * ```
  */
 export function einsum(equation: string, ...operands: readonly TensorLike[]): Tensor {
+  checkNoOptions(
+    'einsum',
+    operands.filter((x) => isRecord(x) && !isSymbolic(x)),
+  );
   return inGraphOf(operands, () => {
     const like = operands.find((x) => isSymbolic(x));
     const dtype = like === undefined ? undefined : toTensor(like).dtype;

@@ -17,6 +17,7 @@ import {
 import { type DType, dtypeInfo, isFloat } from '../core/dtype.ts';
 import { DTypeError, ValueError } from '../core/error.ts';
 import { sizeOf } from '../core/ndarray.ts';
+import { checkOptions } from '../core/options.ts';
 import { resolveAxis, rowMajorStrides } from '../core/type.ts';
 import { getDefaultGraph } from '../graph/graph.ts';
 import { defineOp, type InferContext } from '../graph/op.ts';
@@ -34,7 +35,16 @@ import {
 } from '../kernel/expr.ts';
 import type { Stmt } from '../kernel/ir.ts';
 import { ifStmt } from '../kernel/rewrite.ts';
-import { inGraphOf, type OpOptions, type TensorLike, toTensor } from './convert.ts';
+import {
+  AXIS_OPTIONS,
+  type AxisOptions,
+  inGraphOf,
+  named,
+  OP_OPTIONS,
+  type OpOptions,
+  type TensorLike,
+  toTensor,
+} from './convert.ts';
 import { forEachIndex, linear } from './rules.ts';
 import { shape as shapeOf, size as sizeAlong } from './shape.ts';
 import { shapeFromInput } from './sizes.ts';
@@ -374,30 +384,39 @@ export function checkedIndices(indices: Tensor, size: Tensor): Tensor {
  * The slices of x at `indices` along `axis`. An index out of range fails the run with an
  * ExecutionError (`run/check`) before anything is written.
  */
-export function gather(
-  x: TensorLike,
-  indices: TensorLike,
-  options: OpOptions & { readonly axis?: number } = {},
-): Tensor {
+export function gather(x: TensorLike, indices: TensorLike, options: AxisOptions = {}): Tensor {
+  checkOptions('gather', options, AXIS_OPTIONS);
   const axis = options.axis ?? 0;
   return inGraphOf([x, indices], () => {
     const t = toTensor(x);
     const i = checkedIndices(toTensor(indices, 'int32'), sizeAlong(t, { axis }));
-    return getDefaultGraph().add('gather', [t, i], { axis }, options).output();
+    return getDefaultGraph().add('gather', [t, i], { axis }, named(options)).output();
   });
 }
 
+/** Options of {@link oneHot}. */
+export interface OneHotOptions extends OpOptions {
+  /** Where the new axis goes; the last by default. */
+  readonly axis?: number;
+  /** 1 by default. */
+  readonly onValue?: number;
+  /** 0 by default. */
+  readonly offValue?: number;
+  /** float32 by default. */
+  readonly dtype?: DType;
+}
+
+const ONE_HOT_OPTIONS: readonly (keyof OneHotOptions)[] = [
+  'axis',
+  'onValue',
+  'offValue',
+  'dtype',
+  'name',
+];
+
 /** A new axis (the last by default) of size `depth` that holds `onValue` at the index. */
-export function oneHot(
-  indices: TensorLike,
-  depth: number,
-  options: OpOptions & {
-    readonly axis?: number;
-    readonly onValue?: number;
-    readonly offValue?: number;
-    readonly dtype?: DType;
-  } = {},
-): Tensor {
+export function oneHot(indices: TensorLike, depth: number, options: OneHotOptions = {}): Tensor {
+  checkOptions('oneHot', options, ONE_HOT_OPTIONS);
   if (!Number.isInteger(depth) || depth < 0) {
     throw new ValueError(
       'value/depth',
@@ -413,13 +432,14 @@ export function oneHot(
   }
   return inGraphOf([indices], () =>
     getDefaultGraph()
-      .add('oneHot', [toTensor(indices, 'int32')], { depth, axis, on, off, dtype }, options)
+      .add('oneHot', [toTensor(indices, 'int32')], { depth, axis, on, off, dtype }, named(options))
       .output(),
   );
 }
 
 /** The positions of true elements, int32 [n, rank], in row-major order. */
 export function where(condition: TensorLike, options: OpOptions = {}): Tensor<'int32'> {
+  checkOptions('where', options, OP_OPTIONS);
   return inGraphOf(
     [condition],
     () =>

@@ -4,12 +4,13 @@ import { collectSyms, dimOf, type Sym } from '../core/dim.ts';
 import { type DType, dtypeNames, isDType } from '../core/dtype.ts';
 import { DTypeError, ValueError } from '../core/error.ts';
 import type { NDArray } from '../core/ndarray.ts';
+import { checkFunction, checkList, checkOptions } from '../core/options.ts';
 import { type TensorType, tensorType } from '../core/type.ts';
 import type { Attrs } from '../graph/func.ts';
 import { getDefaultGraph } from '../graph/graph.ts';
 import { defineOp } from '../graph/op.ts';
 import type { Tensor } from '../graph/tensor.ts';
-import { inGraphOf, type OpOptions, type TensorLike, toTensor } from './convert.ts';
+import { inGraphOf, OP_OPTIONS, type OpOptions, type TensorLike, toTensor } from './convert.ts';
 
 export const hostCallOp = defineOp({
   name: 'hostCall',
@@ -41,6 +42,10 @@ export function hostCall(
   types: readonly HostType[],
   options: OpOptions = {},
 ): Tensor[] {
+  checkFunction('hostCall', fn);
+  checkList('hostCall: inputs', inputs);
+  checkList('hostCall: types', types);
+  checkOptions('hostCall', options, OP_OPTIONS);
   const declared = types.map(({ dtype, shape }) => {
     if (!isDType(dtype))
       throw new DTypeError(

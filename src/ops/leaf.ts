@@ -3,12 +3,12 @@
 import { type Dim, dimOf } from '../core/dim.ts';
 import { type DType, dtypeNames, isDType, type TypedArray, toNumbers } from '../core/dtype.ts';
 import { DTypeError, ShapeError, ValueError } from '../core/error.ts';
-import { checkOptions } from '../core/options.ts';
+import { checkNoOptions, checkOptions } from '../core/options.ts';
 import { shapeToString, type TensorType } from '../core/type.ts';
 import { getDefaultGraph } from '../graph/graph.ts';
 import { defineOp } from '../graph/op.ts';
 import type { Tensor } from '../graph/tensor.ts';
-import { constantOf, type OpOptions, type TensorLike, toTensor } from './convert.ts';
+import { constantOf, OP_OPTIONS, type OpOptions, type TensorLike, toTensor } from './convert.ts';
 import { MAX_VALUES } from './rules.ts';
 
 /** A dim as users write it: a size, a name shared across the graph, or null for unknown. */
@@ -155,6 +155,7 @@ export function placeholder<D extends DType>(
   shape: readonly DimSpec[] | null = null,
   options: OpOptions = {},
 ): Tensor<D> {
+  checkOptions('placeholder', options, OP_OPTIONS);
   checkSpec('placeholder', dtype, shape);
   const attrs = { dtype, shape: shape && [...shape] };
   return getDefaultGraph().add('placeholder', [], attrs, options).output() as Tensor<D>;
@@ -166,6 +167,7 @@ export function placeholderWithDefault(
   shape: readonly DimSpec[] | null,
   options: OpOptions = {},
 ): Tensor {
+  checkOptions('placeholderWithDefault', options, OP_OPTIONS);
   const x = toTensor(input);
   checkSpec('placeholderWithDefault', x.dtype, shape);
   const attrs = { dtype: x.dtype, shape: shape && [...shape] };
@@ -177,6 +179,9 @@ export interface ConstantOptions extends OpOptions {
   readonly dtype?: DType;
   readonly shape?: readonly number[];
 }
+
+const CONSTANT_OPTIONS: readonly (keyof ConstantOptions)[] = ['dtype', 'shape', 'name'];
+const MORE_CONSTANT_OPTIONS: readonly (keyof ConstantOptions)[] = ['shape', 'name'];
 
 /**
  * A constant. Numbers are float32 unless a dtype is given, by itself or among the options; typed arrays
@@ -195,7 +200,12 @@ export function constant(
       'constant: the value is symbolic. Pass numbers, or use identity().',
     );
   }
-  const given = typeof dtype === 'string' ? { ...options, dtype } : (dtype ?? options ?? {});
-  checkOptions('constant', given, ['dtype', 'shape', 'name']);
+  if (typeof dtype === 'string') {
+    checkOptions('constant with a dtype', options, MORE_CONSTANT_OPTIONS);
+    return constantOf(value, dtype, options?.name, options?.shape);
+  }
+  if (dtype !== undefined) checkNoOptions('constant after its options', [options]);
+  const given = dtype ?? options ?? {};
+  checkOptions('constant', given, CONSTANT_OPTIONS);
   return constantOf(value, given.dtype, given.name, given.shape);
 }

@@ -4,12 +4,13 @@ import { addDim, type Dim, subDim } from '../core/dim.ts';
 import { dtypeInfo, isBig, isFloat } from '../core/dtype.ts';
 import { ShapeError } from '../core/error.ts';
 import { type HostTensor, sizeOf } from '../core/ndarray.ts';
+import { checkOptions } from '../core/options.ts';
 import { shapeEquals, shapeToString } from '../core/type.ts';
 import { getDefaultGraph } from '../graph/graph.ts';
 import { defineOp, type InferContext } from '../graph/op.ts';
 import type { Tensor } from '../graph/tensor.ts';
 import * as k from '../kernel/expr.ts';
-import { inGraphOf, type OpOptions, pair, type TensorLike } from './convert.ts';
+import { apply, inGraphOf, OP_OPTIONS, type OpOptions, pair, type TensorLike } from './convert.ts';
 import {
   broadcastHost,
   broadcastShapes,
@@ -30,6 +31,8 @@ export type DotAxes = {
   readonly lhsContract: readonly number[];
   readonly rhsContract: readonly number[];
 };
+
+const DOT_AXES: readonly (keyof DotAxes)[] = ['lhsBatch', 'rhsBatch', 'lhsContract', 'rhsContract'];
 
 function free(rank: number, ...used: (readonly number[])[]): number[] {
   const taken = used.flat();
@@ -259,6 +262,8 @@ export function dotGeneral(
   axes: DotAxes,
   options: OpOptions = {},
 ): Tensor {
+  checkOptions('dotGeneral: axes', axes, DOT_AXES);
+  checkOptions('dotGeneral', options, OP_OPTIONS);
   return inGraphOf([x, y], () =>
     getDefaultGraph()
       .add('dotGeneral', pair(x, y), { ...axes }, options)
@@ -266,16 +271,19 @@ export function dotGeneral(
   );
 }
 
+/** Options of {@link matmul}. */
+export interface MatmulOptions extends OpOptions {
+  readonly transposeA?: boolean;
+  readonly transposeB?: boolean;
+}
+
+const MATMUL_OPTIONS: readonly (keyof MatmulOptions)[] = ['transposeA', 'transposeB', 'name'];
+
 /** The matrix product of the last two axes; leading axes broadcast. */
-export function matmul(
-  a: TensorLike,
-  b: TensorLike,
-  options: OpOptions & { readonly transposeA?: boolean; readonly transposeB?: boolean } = {},
-): Tensor {
+export function matmul(a: TensorLike, b: TensorLike, options: MatmulOptions = {}): Tensor {
+  checkOptions('matmul', options, MATMUL_OPTIONS);
   const { transposeA = false, transposeB = false } = options;
-  return inGraphOf([a, b], () =>
-    getDefaultGraph().add('matmul', pair(a, b), { transposeA, transposeB }, options).output(),
-  );
+  return inGraphOf([a, b], () => apply('matmul', pair(a, b), { transposeA, transposeB }, options));
 }
 
 export const broadcastShapeOp = defineOp({

@@ -2,13 +2,14 @@
 // function, rounding, and tests for what is no number. One record each.
 
 import type { DTypeKind } from '../core/dtype.ts';
+import { checkOptions } from '../core/options.ts';
 import { defineOp, type OpRecord } from '../graph/op.ts';
 import type { Tensor } from '../graph/tensor.ts';
 import type { Expr, UnaryOp } from '../kernel/expr.ts';
 import * as k from '../kernel/expr.ts';
 import { erf as erfNumber, powBig, powFloat, powInt, roundHalfEven } from '../util/numeric.ts';
 import { equal, greater, select } from './compare.ts';
-import { applyBinary, applyUnary, type OpOptions, type TensorLike } from './convert.ts';
+import { applyBinary, applyUnary, OP_OPTIONS, type OpOptions, type TensorLike } from './convert.ts';
 import {
   add,
   both,
@@ -268,6 +269,7 @@ export function clipByValue(
   high: TensorLike,
   options?: OpOptions,
 ): Tensor {
+  checkOptions('clipByValue', options, OP_OPTIONS);
   return minimum(maximum(x, low), high, options);
 }
 // Under its name a local function would hide the global one.

@@ -3,13 +3,23 @@
 
 import { dtypeInfo } from '../core/dtype.ts';
 import { DTypeError, ShapeError } from '../core/error.ts';
+import { checkOptions } from '../core/options.ts';
 import { resolveAxis } from '../core/type.ts';
 import { getDefaultGraph } from '../graph/graph.ts';
 import { defineOp, type InferResult, type KnownType } from '../graph/op.ts';
 import type { Tensor } from '../graph/tensor.ts';
 import { cast, stopGradient } from './basic.ts';
 import { equal } from './compare.ts';
-import { applyUnary, inGraphOf, type OpOptions, type TensorLike, toTensor } from './convert.ts';
+import {
+  AXIS_OPTIONS,
+  type AxisOptions,
+  applyChecked,
+  inGraphOf,
+  OP_OPTIONS,
+  type OpOptions,
+  type TensorLike,
+  toTensor,
+} from './convert.ts';
 import { checkedIndices } from './gather.ts';
 import { div, exp, log, mul, neg, sub } from './math.ts';
 import { reciprocal } from './math-float.ts';
@@ -144,19 +154,15 @@ function hot(labels: Tensor, logits: Tensor): Tensor {
 }
 
 /** exp(x) over its sum along `axis` (the last by default). */
-export function softmax(
-  logits: TensorLike,
-  options: OpOptions & { readonly axis?: number } = {},
-): Tensor {
-  return applyUnary('softmax', logits, options, { axis: options.axis ?? -1 });
+export function softmax(logits: TensorLike, options: AxisOptions = {}): Tensor {
+  checkOptions('softmax', options, AXIS_OPTIONS);
+  return applyChecked('softmax', logits, options, { axis: options.axis ?? -1 });
 }
 
 /** The logarithm of softmax along `axis` (the last by default). */
-export function logSoftmax(
-  logits: TensorLike,
-  options: OpOptions & { readonly axis?: number } = {},
-): Tensor {
-  return applyUnary('logSoftmax', logits, options, { axis: options.axis ?? -1 });
+export function logSoftmax(logits: TensorLike, options: AxisOptions = {}): Tensor {
+  checkOptions('logSoftmax', options, AXIS_OPTIONS);
+  return applyChecked('logSoftmax', logits, options, { axis: options.axis ?? -1 });
 }
 
 /** Cross entropy of distributions `labels` and softmax of `logits`, over the last axis. */
@@ -165,6 +171,7 @@ export function softmaxCrossEntropyWithLogits(
   logits: TensorLike,
   options: OpOptions = {},
 ): Tensor {
+  checkOptions('softmaxCrossEntropyWithLogits', options, OP_OPTIONS);
   return inGraphOf([labels, logits], () => {
     const x = toTensor(logits);
     return getDefaultGraph()
@@ -182,6 +189,7 @@ export function sparseSoftmaxCrossEntropyWithLogits(
   logits: TensorLike,
   options: OpOptions = {},
 ): Tensor {
+  checkOptions('sparseSoftmaxCrossEntropyWithLogits', options, OP_OPTIONS);
   return inGraphOf([labels, logits], () => {
     const x = toTensor(logits);
     const l = toTensor(labels, 'int32');

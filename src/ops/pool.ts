@@ -3,13 +3,14 @@
 
 import { lowest } from '../core/dtype.ts';
 import { ShapeError, ValueError } from '../core/error.ts';
+import { checkOptions } from '../core/options.ts';
 import { shapeToString } from '../core/type.ts';
 import { getDefaultGraph } from '../graph/graph.ts';
 import { defineOp, type InferContext, type InferResult } from '../graph/op.ts';
 import type { Tensor } from '../graph/tensor.ts';
 import { cast } from './basic.ts';
-import { layoutOf, paddingOf, perAxis, type WindowOptions } from './conv-calls.ts';
-import { constantOf, inGraphOf, type TensorLike, toTensor } from './convert.ts';
+import { layoutOf, paddingOf, perAxis, WINDOW_OPTIONS, type WindowOptions } from './conv-calls.ts';
+import { constantOf, inGraphOf, named, type TensorLike, toTensor } from './convert.ts';
 import { add, div, maximum, minimum, mul, sub } from './math.ts';
 import { argMax, reduceMax, reduceSum } from './reduce.ts';
 import { needKind } from './rules.ts';
@@ -226,6 +227,8 @@ export interface PoolOptions extends WindowOptions {
   readonly strides?: number | readonly number[];
 }
 
+const POOL_OPTIONS: readonly (keyof PoolOptions)[] = WINDOW_OPTIONS;
+
 type Kind = 'maxPool' | 'avgPool';
 
 function pool(
@@ -235,10 +238,11 @@ function pool(
   ksize: number | readonly number[],
   options: PoolOptions,
 ): Tensor {
+  const fn = rank === null ? kind : `${kind}${rank}d`;
+  checkOptions(fn, options, POOL_OPTIONS);
   return inGraphOf([x], () => {
     const t = toTensor(x);
     const spatial = rank ?? (t.rank === null ? 0 : t.rank - 2);
-    const fn = rank === null ? kind : `${kind}${rank}d`;
     if (spatial < 1 || spatial > 3) {
       throw new ValueError(
         'value/pool',
@@ -253,8 +257,7 @@ function pool(
       padding: paddingOf(fn, spatial, layout, options.padding),
       layout,
     };
-    const named = options.name === undefined ? {} : { name: options.name };
-    return getDefaultGraph().add(kind, [t], attrs, named).output();
+    return getDefaultGraph().add(kind, [t], attrs, named(options)).output();
   });
 }
 

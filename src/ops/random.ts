@@ -7,6 +7,7 @@ import { floorDiv as floorDivDim, modDim } from '../core/dim.ts';
 import { type DType, dtypeNames, isFloat } from '../core/dtype.ts';
 import { DTypeError, ValueError } from '../core/error.ts';
 import { sizeOf } from '../core/ndarray.ts';
+import { checkOptions } from '../core/options.ts';
 import { linearIndex } from '../core/type.ts';
 import { type Graph, getDefaultGraph } from '../graph/graph.ts';
 import { defineOp } from '../graph/op.ts';
@@ -173,6 +174,36 @@ export interface RandomOptions extends OpOptions {
   readonly seed?: number;
 }
 
+/** Options of {@link randomUniform}. */
+export interface RandomUniformOptions extends RandomOptions {
+  readonly minval?: number;
+  readonly maxval?: number;
+  readonly dtype?: DType;
+}
+
+const UNIFORM_OPTIONS: readonly (keyof RandomUniformOptions)[] = [
+  'minval',
+  'maxval',
+  'dtype',
+  'seed',
+  'name',
+];
+
+/** Options of {@link randomNormal}. */
+export interface RandomNormalOptions extends RandomOptions {
+  readonly mean?: number;
+  readonly stddev?: number;
+  readonly dtype?: DType;
+}
+
+const NORMAL_OPTIONS: readonly (keyof RandomNormalOptions)[] = [
+  'mean',
+  'stddev',
+  'dtype',
+  'seed',
+  'name',
+];
+
 function bits(graph: Graph, shape: Tensor, seed: number | undefined, stream: number): Tensor {
   const opSeed = seed === undefined ? graph.nextOpSeed() : seed;
   if (!Number.isInteger(opSeed)) {
@@ -191,14 +222,8 @@ function bits(graph: Graph, shape: Tensor, seed: number | undefined, stream: num
  * Uniform random numbers in [minval, maxval): float32 by default, another float, or int32. The draws of a run differ
  * from those of the next, and repeat for equal seeds.
  */
-export function randomUniform(
-  shape: ShapeLike,
-  options: RandomOptions & {
-    readonly minval?: number;
-    readonly maxval?: number;
-    readonly dtype?: DType;
-  } = {},
-): Tensor {
+export function randomUniform(shape: ShapeLike, options: RandomUniformOptions = {}): Tensor {
+  checkOptions('randomUniform', options, UNIFORM_OPTIONS);
   const { minval = 0, maxval = 1, dtype = 'float32', seed } = options;
   const graph = getDefaultGraph();
   return graph.nameScope(options.name ?? 'random_uniform', () => {
@@ -238,14 +263,8 @@ function unitOf(high: Tensor, low: Tensor | undefined, dtype: DType): Tensor {
 }
 
 /** Normal random numbers, by the Box-Muller transform; float32 by default. */
-export function randomNormal(
-  shape: ShapeLike,
-  options: RandomOptions & {
-    readonly mean?: number;
-    readonly stddev?: number;
-    readonly dtype?: DType;
-  } = {},
-): Tensor {
+export function randomNormal(shape: ShapeLike, options: RandomNormalOptions = {}): Tensor {
+  checkOptions('randomNormal', options, NORMAL_OPTIONS);
   const { mean = 0, stddev = 1, dtype = 'float32', seed } = options;
   const graph = getDefaultGraph();
   return graph.nameScope(options.name ?? 'random_normal', () => {

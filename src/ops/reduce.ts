@@ -12,8 +12,8 @@ import {
 } from '../core/dtype.ts';
 import { ShapeError } from '../core/error.ts';
 import { type HostTensor, sizeOf } from '../core/ndarray.ts';
+import { checkOptions } from '../core/options.ts';
 import { resolveAxes, resolveAxis } from '../core/type.ts';
-import type { Attrs } from '../graph/func.ts';
 import {
   defineOp,
   type GradientContext,
@@ -28,7 +28,13 @@ import * as k from '../kernel/expr.ts';
 import { largest } from '../util/numeric.ts';
 import { cast } from './basic.ts';
 import { equal, select } from './compare.ts';
-import { applyUnary, type OpOptions, type TensorLike } from './convert.ts';
+import {
+  AXIS_OPTIONS,
+  type AxisOptions,
+  applyChecked,
+  type OpOptions,
+  type TensorLike,
+} from './convert.ts';
 import { div, mul } from './math.ts';
 import { forEachIndex, linear, needKind } from './rules.ts';
 import {
@@ -370,50 +376,53 @@ function argSpec(ctx: IndexContext<ArgAttrs>, better: 'gt' | 'lt') {
 export const argMaxOp = argOp('argMax', 'ArgMax', 'maximum', 'gt');
 export const argMinOp = argOp('argMin', 'ArgMin', 'minimum', 'lt');
 
-function reduceAttrs(options: ReduceOptions): Attrs {
+export const REDUCE_OPTIONS: readonly (keyof ReduceOptions)[] = ['axis', 'keepDims', 'name'];
+
+/** Adds a reduction for the function `fn` that users call. */
+export function reduce(op: string, fn: string, x: TensorLike, options: ReduceOptions): Tensor {
+  checkOptions(fn, options, REDUCE_OPTIONS);
   const { axis = null, keepDims = false } = options;
-  return { axes: axis === null ? null : [axis].flat(), keepDims };
+  return applyChecked(op, x, options, { axes: axis === null ? null : [axis].flat(), keepDims });
+}
+
+function arg(op: 'argMax' | 'argMin', x: TensorLike, options: AxisOptions): Tensor<'int32'> {
+  checkOptions(op, options, AXIS_OPTIONS);
+  return applyChecked(op, x, options, { axis: options.axis ?? 0 }) as Tensor<'int32'>;
 }
 
 /** The sum over axes (all by default). */
 export function reduceSum(x: TensorLike, options: ReduceOptions = {}): Tensor {
-  return applyUnary('sum', x, options, reduceAttrs(options));
+  return reduce('sum', 'reduceSum', x, options);
 }
 /** The mean over axes (all by default). */
 export function reduceMean(x: TensorLike, options: ReduceOptions = {}): Tensor {
-  return applyUnary('mean', x, options, reduceAttrs(options));
+  return reduce('mean', 'reduceMean', x, options);
 }
 /** The product over axes (all by default). */
 export function reduceProd(x: TensorLike, options: ReduceOptions = {}): Tensor {
-  return applyUnary('prod', x, options, reduceAttrs(options));
+  return reduce('prod', 'reduceProd', x, options);
 }
 /** The maximum over axes (all by default). */
 export function reduceMax(x: TensorLike, options: ReduceOptions = {}): Tensor {
-  return applyUnary('max', x, options, reduceAttrs(options));
+  return reduce('max', 'reduceMax', x, options);
 }
 /** The minimum over axes (all by default). */
 export function reduceMin(x: TensorLike, options: ReduceOptions = {}): Tensor {
-  return applyUnary('min', x, options, reduceAttrs(options));
+  return reduce('min', 'reduceMin', x, options);
 }
 /** Whether all are true over axes (all by default). */
 export function reduceAll(x: TensorLike, options: ReduceOptions = {}): Tensor<'bool'> {
-  return applyUnary('all', x, options, reduceAttrs(options)) as Tensor<'bool'>;
+  return reduce('all', 'reduceAll', x, options) as Tensor<'bool'>;
 }
 /** Whether any is true over axes (all by default). */
 export function reduceAny(x: TensorLike, options: ReduceOptions = {}): Tensor<'bool'> {
-  return applyUnary('any', x, options, reduceAttrs(options)) as Tensor<'bool'>;
+  return reduce('any', 'reduceAny', x, options) as Tensor<'bool'>;
 }
 /** The position of the maximum along `axis` (0 by default), int32. */
-export function argMax(
-  x: TensorLike,
-  options: OpOptions & { readonly axis?: number } = {},
-): Tensor<'int32'> {
-  return applyUnary('argMax', x, options, { axis: options.axis ?? 0 }) as Tensor<'int32'>;
+export function argMax(x: TensorLike, options: AxisOptions = {}): Tensor<'int32'> {
+  return arg('argMax', x, options);
 }
 /** The position of the minimum along `axis` (0 by default), int32. */
-export function argMin(
-  x: TensorLike,
-  options: OpOptions & { readonly axis?: number } = {},
-): Tensor<'int32'> {
-  return applyUnary('argMin', x, options, { axis: options.axis ?? 0 }) as Tensor<'int32'>;
+export function argMin(x: TensorLike, options: AxisOptions = {}): Tensor<'int32'> {
+  return arg('argMin', x, options);
 }

@@ -4,6 +4,7 @@
 import { type Dim, dimEquals, floorDiv, modDim, mulDim, ne1Dim, prodDims } from '../core/dim.ts';
 import type { DType } from '../core/dtype.ts';
 import { ShapeError } from '../core/error.ts';
+import { checkList, checkOptions } from '../core/options.ts';
 import {
   type Dims,
   linearIndex,
@@ -17,7 +18,15 @@ import { getDefaultGraph } from '../graph/graph.ts';
 import { defineOp } from '../graph/op.ts';
 import type { Tensor } from '../graph/tensor.ts';
 import { compare, dimValue, type Expr, select } from '../kernel/expr.ts';
-import { applyUnary, inGraphOf, type OpOptions, type TensorLike, toTensor } from './convert.ts';
+import {
+  applyChecked,
+  applyUnary,
+  inGraphOf,
+  OP_OPTIONS,
+  type OpOptions,
+  type TensorLike,
+  toTensor,
+} from './convert.ts';
 import { moveHost, moveValues } from './movement.ts';
 import { resolveReshape, type ShapeLike, shapeFromInput, shapeTensor } from './sizes.ts';
 
@@ -290,13 +299,22 @@ export function shape(x: TensorLike, options?: OpOptions): Tensor<'int32'> {
   return applyUnary('shape', x, options) as Tensor<'int32'>;
 }
 
-/** The number of elements of x, or along `axis` alone, as an int32 scalar. */
-export function size(
-  x: TensorLike,
-  options: OpOptions & { readonly axis?: number | readonly number[] } = {},
-): Tensor<'int32'> {
+/** Options with one axis or several. */
+export interface AxesOptions extends OpOptions {
+  readonly axis?: number | readonly number[];
+}
+
+const AXES_OPTIONS: readonly (keyof AxesOptions)[] = ['axis', 'name'];
+
+function alongAxes(op: 'size' | 'squeeze', x: TensorLike, options: AxesOptions): Tensor {
+  checkOptions(op, options, AXES_OPTIONS);
   const axes = options.axis === undefined ? null : [options.axis].flat();
-  return applyUnary('size', x, options, { axes }) as Tensor<'int32'>;
+  return applyChecked(op, x, options, { axes });
+}
+
+/** The number of elements of x, or along `axis` alone, as an int32 scalar. */
+export function size(x: TensorLike, options: AxesOptions = {}): Tensor<'int32'> {
+  return alongAxes('size', x, options) as Tensor<'int32'>;
 }
 
 /**
@@ -304,6 +322,7 @@ export function size(
  * left) or is an int32 vector tensor. Throws ShapeError `shape/mismatch` where the counts differ.
  */
 export function reshape(x: TensorLike, to: ShapeLike, options: OpOptions = {}): Tensor {
+  checkOptions('reshape', options, OP_OPTIONS);
   return inGraphOf([x], () =>
     getDefaultGraph()
       .add('reshape', [toTensor(x), shapeTensor(to)], {}, options)
@@ -317,11 +336,13 @@ export function transpose(
   perm: readonly number[] | null = null,
   options?: OpOptions,
 ): Tensor {
+  if (perm !== null) checkList('transpose: perm', perm);
   return applyUnary('transpose', x, options, { perm: perm && [...perm] });
 }
 
 /** x repeated to a shape that it broadcasts to. */
 export function broadcastTo(x: TensorLike, to: ShapeLike, options: OpOptions = {}): Tensor {
+  checkOptions('broadcastTo', options, OP_OPTIONS);
   return inGraphOf([x], () =>
     getDefaultGraph()
       .add('broadcastTo', [toTensor(x), shapeTensor(to)], {}, options)
@@ -335,26 +356,33 @@ export function expandDims(x: TensorLike, axis: number, options?: OpOptions): Te
 }
 
 /** x without axes of size 1. */
-export function squeeze(
-  x: TensorLike,
-  options: OpOptions & { readonly axis?: number | readonly number[] } = {},
-): Tensor {
-  const axes = options.axis === undefined ? null : [options.axis].flat();
-  return applyUnary('squeeze', x, options, { axes });
+export function squeeze(x: TensorLike, options: AxesOptions = {}): Tensor {
+  return alongAxes('squeeze', x, options);
 }
 
 /** A tensor of one value. */
 export function fill(to: ShapeLike, value: TensorLike, options: OpOptions = {}): Tensor {
+  checkOptions('fill', options, OP_OPTIONS);
   return broadcastTo(value, to, { name: options.name ?? 'Fill' });
 }
 
+/** Options of {@link zeros} and {@link ones}. */
+export interface FillOptions extends OpOptions {
+  /** float32 by default. */
+  readonly dtype?: DType;
+}
+
+const FILL_OPTIONS: readonly (keyof FillOptions)[] = ['dtype', 'name'];
+
 /** Zeros. */
-export function zeros(to: ShapeLike, options: OpOptions & { readonly dtype?: DType } = {}): Tensor {
+export function zeros(to: ShapeLike, options: FillOptions = {}): Tensor {
+  checkOptions('zeros', options, FILL_OPTIONS);
   return fill(to, filler(0, options.dtype), { name: options.name ?? 'zeros' });
 }
 
 /** Ones. */
-export function ones(to: ShapeLike, options: OpOptions & { readonly dtype?: DType } = {}): Tensor {
+export function ones(to: ShapeLike, options: FillOptions = {}): Tensor {
+  checkOptions('ones', options, FILL_OPTIONS);
   return fill(to, filler(1, options.dtype), { name: options.name ?? 'ones' });
 }
 
@@ -364,6 +392,7 @@ function filler(value: 0 | 1, dtype: DType = 'float32'): Tensor {
 
 /** Zeros of the shape and dtype of x. */
 export function zerosLike(x: TensorLike, options: OpOptions = {}): Tensor {
+  checkOptions('zerosLike', options, OP_OPTIONS);
   const t = toTensor(x);
   return inGraphOf([t], () =>
     broadcastTo(filler(0, t.dtype), shape(t), { name: options.name ?? 'zeros_like' }),
@@ -372,6 +401,7 @@ export function zerosLike(x: TensorLike, options: OpOptions = {}): Tensor {
 
 /** Ones of the shape and dtype of x. */
 export function onesLike(x: TensorLike, options: OpOptions = {}): Tensor {
+  checkOptions('onesLike', options, OP_OPTIONS);
   const t = toTensor(x);
   return inGraphOf([t], () =>
     broadcastTo(filler(1, t.dtype), shape(t), { name: options.name ?? 'ones_like' }),

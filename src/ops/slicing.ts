@@ -4,12 +4,23 @@
 import { addDim, type Dim, dimEquals, mulDim, subDim, sumDims } from '../core/dim.ts';
 import { DTypeError, ShapeError, ValueError } from '../core/error.ts';
 import { sizeOf } from '../core/ndarray.ts';
+import { checkList, checkOptions } from '../core/options.ts';
 import { type Dims, resolveAxis, shapeToString } from '../core/type.ts';
 import { getDefaultGraph } from '../graph/graph.ts';
 import { defineOp, type IndexContext, type InferContext } from '../graph/op.ts';
 import type { Tensor } from '../graph/tensor.ts';
 import { binary, compare, constant, dimValue, type Expr, i32, select } from '../kernel/expr.ts';
-import { inGraphOf, isSymbolic, type OpOptions, type TensorLike, toTensor } from './convert.ts';
+import {
+  AXIS_OPTIONS,
+  type AxisOptions,
+  inGraphOf,
+  isSymbolic,
+  named,
+  OP_OPTIONS,
+  type OpOptions,
+  type TensorLike,
+  toTensor,
+} from './convert.ts';
 import { add, sub } from './math.ts';
 import { moveHost, moveValues } from './movement.ts';
 import { forEachIndex, linear, MAX_VALUES, needRank, sameDType } from './rules.ts';
@@ -380,6 +391,7 @@ export function slice(
   size: ShapeLike,
   options: OpOptions = {},
 ): Tensor {
+  checkOptions('slice', options, OP_OPTIONS);
   return inGraphOf([x], () => sliceTensor(toTensor(x), vector(begin), shapeTensor(size), options));
 }
 
@@ -389,6 +401,7 @@ export function concat(
   axis: number,
   options: OpOptions = {},
 ): Tensor {
+  checkOptions('concat', options, OP_OPTIONS);
   return inGraphOf(values, () => {
     const like = values.find((v) => isSymbolic(v));
     const dtype = like === undefined ? undefined : toTensor(like).dtype;
@@ -398,10 +411,8 @@ export function concat(
 }
 
 /** The tensors, of one shape, along a new axis. */
-export function stack(
-  values: readonly TensorLike[],
-  options: OpOptions & { readonly axis?: number } = {},
-): Tensor {
+export function stack(values: readonly TensorLike[], options: AxisOptions = {}): Tensor {
+  checkOptions('stack', options, AXIS_OPTIONS);
   const axis = options.axis ?? 0;
   return inGraphOf(values, () =>
     getDefaultGraph().nameScope(options.name ?? 'stack', () =>
@@ -418,12 +429,20 @@ export function padTo(x: Tensor, begin: Tensor, shape: Tensor, value = 0): Tenso
   return getDefaultGraph().add('padTo', [x, begin, shape], { value }).output();
 }
 
+/** Options of {@link pad}. */
+export interface PadOptions extends OpOptions {
+  readonly value?: number;
+}
+
+const PAD_OPTIONS: readonly (keyof PadOptions)[] = ['value', 'name'];
+
 /** x with `paddings[i]` = [before, after] constant elements along each axis. */
 export function pad(
   x: TensorLike,
   paddings: readonly (readonly [number, number])[],
-  options: OpOptions & { readonly value?: number } = {},
+  options: PadOptions = {},
 ): Tensor {
+  checkOptions('pad', options, PAD_OPTIONS);
   return inGraphOf([x], () =>
     getDefaultGraph().nameScope(options.name ?? 'Pad', () => {
       const t = toTensor(x);
@@ -448,6 +467,8 @@ export function pad(
 
 /** x in reverse order along `axes`. */
 export function reverse(x: TensorLike, axes: readonly number[], options: OpOptions = {}): Tensor {
+  checkOptions('reverse', options, OP_OPTIONS);
+  checkList('reverse: axes', axes);
   return inGraphOf([x], () =>
     getDefaultGraph()
       .add('reverse', [toTensor(x)], { axes: [...axes] }, options)
@@ -455,12 +476,21 @@ export function reverse(x: TensorLike, axes: readonly number[], options: OpOptio
   );
 }
 
+/** Options of {@link range}. */
+export interface RangeOptions extends OpOptions {
+  /** The step, which may be below 0; 1 by default. */
+  readonly delta?: number;
+}
+
+const RANGE_OPTIONS: readonly (keyof RangeOptions)[] = ['delta', 'name'];
+
 /** int32 `start, start + delta, …` below `limit`; with one argument from 0. */
 export function range(
   start: TensorLike,
   limit?: TensorLike,
-  options: OpOptions & { readonly delta?: number } = {},
+  options: RangeOptions = {},
 ): Tensor<'int32'> {
+  checkOptions('range', options, RANGE_OPTIONS);
   const delta = options.delta ?? 1;
   if (!Number.isInteger(delta) || delta === 0) {
     throw new ValueError(
@@ -480,7 +510,7 @@ export function range(
         : graph.add('floorDiv', [add(span, step - 1), toTensor(step, 'int32')], {}).output();
     const count = asSize(graph.add('maximum', [turns, toTensor(0, 'int32')], {}).output());
     return graph
-      .add('range', [from, count, toTensor(delta, 'int32')], {}, options)
+      .add('range', [from, count, toTensor(delta, 'int32')], {}, named(options))
       .output() as Tensor<'int32'>;
   });
 }

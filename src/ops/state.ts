@@ -3,12 +3,13 @@
 
 import { type DType, isFloat } from '../core/dtype.ts';
 import { DTypeError, GraphError, StateError, ValueError } from '../core/error.ts';
+import { checkFunction, checkNoOptions, checkOptions } from '../core/options.ts';
 import { shapeToString } from '../core/type.ts';
 import { type Graph, getDefaultGraph } from '../graph/graph.ts';
 import { defineOp } from '../graph/op.ts';
 import type { Operation, Tensor } from '../graph/tensor.ts';
 import { group } from './basic.ts';
-import { inGraphOf, type OpOptions, type TensorLike, toTensor } from './convert.ts';
+import { inGraphOf, OP_OPTIONS, type OpOptions, type TensorLike, toTensor } from './convert.ts';
 
 type VariableAttrs = {
   readonly variable: string;
@@ -77,6 +78,15 @@ export interface VariableOptions extends OpOptions {
   readonly collections?: readonly string[];
 }
 
+const VARIABLE_OPTIONS: readonly (keyof VariableOptions)[] = [
+  'dtype',
+  'trainable',
+  'collections',
+  'name',
+];
+/** `getVariable` has the name by itself. */
+const GET_VARIABLE_OPTIONS = VARIABLE_OPTIONS.filter((key) => key !== 'name');
+
 /** State that outlives runs, of static shape. Use it like a tensor. */
 export class Variable<D extends DType = DType> {
   readonly graph: Graph;
@@ -91,6 +101,7 @@ export class Variable<D extends DType = DType> {
   private readonly reads = new Map<Graph, Tensor>();
 
   constructor(initial: TensorLike | (() => TensorLike), options: VariableOptions) {
+    checkOptions('Variable', options, VARIABLE_OPTIONS);
     const graph = getDefaultGraph();
     if (graph.parent !== null) {
       throw new GraphError(
@@ -177,16 +188,19 @@ export class Variable<D extends DType = DType> {
 
   /** Sets the variable when run; the result is its new value. */
   assign(value: TensorLike, options: OpOptions = {}): Tensor<D> {
+    checkOptions('assign', options, OP_OPTIONS);
     return this.write(value, 'set', options);
   }
 
   /** Adds to the latest value when run; unordered ones all count. */
   assignAdd(value: TensorLike, options: OpOptions = {}): Tensor<D> {
+    checkOptions('assignAdd', options, OP_OPTIONS);
     return this.write(value, 'add', options);
   }
 
   /** Subtracts from the latest value when run. */
   assignSub(value: TensorLike, options: OpOptions = {}): Tensor<D> {
+    checkOptions('assignSub', options, OP_OPTIONS);
     return this.write(value, 'sub', options);
   }
 
@@ -207,6 +221,7 @@ export function variable(
   initial: TensorLike | (() => TensorLike),
   options: VariableOptions = {},
 ): Variable {
+  checkOptions('variable', options, VARIABLE_OPTIONS);
   const v = new Variable(initial, options);
   const own = options.collections ?? [];
   if (!own.includes(LOCAL_VARIABLES)) v.graph.addToCollection(GLOBAL_VARIABLES, v);
@@ -236,6 +251,7 @@ export function variablesInitializer(
   list: readonly Variable[],
   options: OpOptions = {},
 ): Operation {
+  checkOptions('variablesInitializer', options, OP_OPTIONS);
   return group(
     list.map((v) => v.initializer),
     { name: options.name ?? 'init' },
@@ -243,12 +259,16 @@ export function variablesInitializer(
 }
 
 /** An operation that initializes all variables made so far. */
-export function globalVariablesInitializer(): Operation {
+export function globalVariablesInitializer(): Operation;
+export function globalVariablesInitializer(...more: unknown[]): Operation {
+  checkNoOptions('globalVariablesInitializer', more);
   return variablesInitializer(globalVariables());
 }
 
 /** An operation that initializes the local variables made so far. */
-export function localVariablesInitializer(): Operation {
+export function localVariablesInitializer(): Operation;
+export function localVariablesInitializer(...more: unknown[]): Operation {
+  checkNoOptions('localVariablesInitializer', more);
   return variablesInitializer(localVariables(), { name: 'init_local' });
 }
 
@@ -257,6 +277,14 @@ interface VariableScope {
   readonly reuse: boolean | 'auto';
 }
 
+/** Options of {@link variableScope}. */
+export interface VariableScopeOptions {
+  /** true to find variables made before, false to make new ones, 'auto' for either. */
+  readonly reuse?: boolean | 'auto';
+}
+
+const SCOPE_OPTIONS: readonly (keyof VariableScopeOptions)[] = ['reuse'];
+
 const scopes = new WeakMap<Graph, VariableScope[]>();
 const stores = new WeakMap<Graph, Map<string, Variable>>();
 
@@ -264,11 +292,9 @@ const stores = new WeakMap<Graph, Map<string, Variable>>();
  * Runs `fn` (synchronous) with the names of `getVariable` prefixed. `reuse`: true to find variables
  * made before, false to make new ones (the default), 'auto' for either.
  */
-export function variableScope<T>(
-  name: string,
-  fn: () => T,
-  options: { readonly reuse?: boolean | 'auto' } = {},
-): T {
+export function variableScope<T>(name: string, fn: () => T, options: VariableScopeOptions = {}): T {
+  checkFunction('variableScope', fn);
+  checkOptions('variableScope', options, SCOPE_OPTIONS);
   const graph = getDefaultGraph();
   const stack = scopes.get(graph) ?? [];
   scopes.set(graph, stack);
@@ -288,6 +314,7 @@ export function getVariable(
   initial?: TensorLike | (() => TensorLike),
   options: Omit<VariableOptions, 'name'> = {},
 ): Variable {
+  checkOptions('getVariable', options, GET_VARIABLE_OPTIONS);
   const graph = getDefaultGraph();
   const scope = scopes.get(graph)?.at(-1);
   const store = stores.get(graph) ?? new Map<string, Variable>();

@@ -5,10 +5,10 @@ import { resolveAxes } from '../core/type.ts';
 import { defineOp } from '../graph/op.ts';
 import type { Tensor } from '../graph/tensor.ts';
 import { cast } from './basic.ts';
-import { applyUnary, type OpOptions, type TensorLike } from './convert.ts';
+import type { TensorLike } from './convert.ts';
 import { div, mul, sub } from './math.ts';
 import { squaredDifference } from './math-float.ts';
-import { type ReduceOptions, reduceMean } from './reduce.ts';
+import { type ReduceOptions, reduce, reduceMean } from './reduce.ts';
 import { needKind } from './rules.ts';
 import { expandDims, size as sizeAlong } from './shape.ts';
 
@@ -47,10 +47,6 @@ export const varianceOp = defineOp<VarianceAttrs>({
 });
 
 /** The biased variance over axes (all by default). */
-export function reduceVariance(x: TensorLike, options: ReduceOptions & OpOptions = {}): Tensor {
-  const { axis = null, keepDims = false } = options;
-  return applyUnary('variance', x, options, {
-    axes: axis === null ? null : [axis].flat(),
-    keepDims,
-  });
+export function reduceVariance(x: TensorLike, options: ReduceOptions = {}): Tensor {
+  return reduce('variance', 'reduceVariance', x, options);
 }

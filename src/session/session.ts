@@ -3,7 +3,6 @@
 // work. Runs queue in order.
 
 import type {
-  AdapterOptions,
   Backend,
   Device,
   DeviceStats,
@@ -11,13 +10,13 @@ import type {
   PlacedStats,
   RunBindings,
 } from '../backends/backend.ts';
-import { ADAPTER_OPTIONS, getBackend } from '../backends/backend.ts';
+import { getBackend } from '../backends/backend.ts';
 import { uninitialized } from '../backends/variable-error.ts';
 import type { DType, NumericDType } from '../core/dtype.ts';
-import { AbortedError, StateError, UnsupportedError, ValueError } from '../core/error.ts';
+import { StateError, UnsupportedError, ValueError } from '../core/error.ts';
 import { toNDArray } from '../core/from-nested.ts';
 import { type HostTensor, NDArray, ndarrayOf } from '../core/ndarray.ts';
-import { checkOptions } from '../core/options.ts';
+import { checkList, checkOptions } from '../core/options.ts';
 import { type Graph, getDefaultGraph } from '../graph/graph.ts';
 import { cutFunc } from '../passes/cut.ts';
 import { mergeLoops } from '../passes/merge-loops.ts';
@@ -45,6 +44,17 @@ import {
   startValues,
 } from './feeds.ts';
 import {
+  CALLABLE_SPEC,
+  type CallableSpec,
+  checkRunOptions,
+  checkSessionOptions,
+  type Keep,
+  PUT_OPTIONS,
+  type PutOptions,
+  type RunOptions,
+  type SessionOptions,
+} from './options.ts';
+import {
   type Bound,
   type Compiled,
   checkConstraints,
@@ -52,61 +62,6 @@ import {
   type ProgramOptions,
 } from './program.ts';
 import { type FetchResult, flattenFetches, type KeptResult } from './structure.ts';
-
-export interface SessionOptions {
-  /** The graph to run; the current default graph where absent. */
-  readonly graph?: Graph;
-  /**
-   * Name of a registered backend: `cpu` (the default), `webgpu`, `reference`, or `auto` for WebGPU where
-   * there is a real GPU and else the CPU; {@link Session.backend} says which, once `ready`.
-   */
-  readonly backend?: string;
-  /**
-   * Threads of the cpu backend, the calling one included; as many as the machine has cores where
-   * absent. They start with the first run that is worth it, and change no result.
-   */
-  readonly threads?: number;
-  /** Upper limit of device memory in bytes. */
-  readonly memoryLimit?: number;
-  /**
-   * Relaxed SIMD of the cpu backend: sums of products faster, rounded once instead of twice. Used where
-   * the engine has it (Node 22, Chromium); `false` gives the bits that engines without it give, `true`
-   * demands it.
-   */
-  readonly relaxedSimd?: boolean;
-  /** Which adapter the webgpu backend takes. */
-  readonly adapter?: AdapterOptions;
-  /**
-   * Reads variables back with each run that writes them, so that the session goes on where a GPU device
-   * is lost; the run in progress then starts over. Other backends lose nothing.
-   */
-  readonly keepHostCopy?: boolean;
-  /** `false` gives every node a kernel and every value a buffer. */
-  readonly fuse?: boolean;
-  /** Names of passes to leave out: `stabilise`, `fold`, `simplify`, `cse`, `hoist`, `prune`. */
-  readonly disablePasses?: readonly string[];
-  /** Check each function after each pass (slow; for debugging the compiler). */
-  readonly verify?: boolean;
-  /** The reference backend keeps floats in float64: between ops, and in the results' data. */
-  readonly exact?: boolean;
-}
-
-export interface RunOptions {
-  /** Ends the run with a TimeoutError after this many milliseconds. */
-  readonly timeoutMs?: number;
-  /** Ends the run with an AbortedError. */
-  readonly signal?: AbortSignal;
-  /** Results stay on the device, as {@link DeviceTensor}s that can be fed again without a copy. */
-  readonly keep?: boolean;
-}
-
-/** Options of {@link Session.put}. */
-export interface PutOptions<D extends DType = DType> {
-  /** The dtype of the value; without it the value's own, float32 for numbers. */
-  readonly dtype?: D;
-  /** A shape for flat data. */
-  readonly shape?: readonly number[];
-}
 
 /** What the session has compiled and how much memory it takes. */
 export interface SessionStats {
@@ -137,9 +92,6 @@ export interface ProgramStats {
 }
 
 type Results = HostTensor[] | DeviceValue[];
-/** Options of a run whose results stay on the device. */
-export type Keep = RunOptions & { readonly keep: true };
-
 /** A compiled entry for a hot loop; see {@link Session.makeCallable}. */
 export interface Callable<F> {
   (feeds: Given, options: Keep): Promise<KeptResult<F>>;
@@ -231,11 +183,9 @@ export class Session {
    * the same whatever is fed is compiled here, so that the first call takes little more than the next.
    * `feeds` maps names of its argument to tensors.
    */
-  makeCallable<const F>(spec: {
-    readonly feeds?: { readonly [name: string]: Feedable };
-    readonly fetches: F;
-  }): Callable<F> {
+  makeCallable<const F>(spec: CallableSpec<F>): Callable<F> {
     this.checkOpen();
+    checkOptions('makeCallable', spec, CALLABLE_SPEC);
     const site = this.sites.named(spec.fetches, spec.feeds ?? {});
     this.prepare(site);
     const call = (given: Given, options = NO_OPTIONS) =>
@@ -259,6 +209,7 @@ export class Session {
     value: unknown,
     options: PutOptions<D> = {},
   ): Promise<DeviceTensor<D>> {
+    checkOptions('put', options, PUT_OPTIONS);
     await this.ready;
     this.checkOpen();
     const { dtype, shape } = options;
@@ -309,6 +260,7 @@ export class Session {
    */
   explain(fetches: unknown, feeds: readonly Feedable[] = []): string {
     this.checkOpen();
+    checkList('explain: feeds', feeds);
     const flat = flattenFetches(this.graph, fetches);
     return explainProgram(this.graph, flat, feeds, this.device, this.programOptions());
   }
@@ -458,7 +410,7 @@ export class Session {
     options: RunOptions,
     sync: boolean,
   ): unknown {
-    if (options !== NO_OPTIONS) this.checkRun(options);
+    if (options !== NO_OPTIONS) checkRunOptions(options);
     const { targets } = site;
     const known = site.program?.bound;
     const values: FeedValue[] = [];
@@ -534,58 +486,11 @@ export class Session {
     return site.flat.pack((results as HostTensor[]).map(toResult));
   }
 
-  private checkRun(options: RunOptions): void {
-    checkOptions('run', options, RUN_OPTIONS);
-    const { timeoutMs, signal } = options;
-    if (timeoutMs !== undefined && !(timeoutMs > 0)) {
-      throw new ValueError(
-        'run/timeout-value',
-        `timeoutMs must be above 0, got ${timeoutMs}. Leave it out for no limit.`,
-      );
-    }
-    if (signal?.aborted) {
-      throw new AbortedError('run/aborted', 'the run was aborted before it began.');
-    }
-  }
-
   private checkVariables({ plan }: Compiled): void {
     for (const name of plan.reads) {
       if (this.device.hasVariable(name)) continue;
       throw uninitialized(name);
     }
-  }
-}
-
-const SESSION_OPTIONS: readonly (keyof SessionOptions)[] = [
-  'graph',
-  'backend',
-  'threads',
-  'memoryLimit',
-  'relaxedSimd',
-  'adapter',
-  'keepHostCopy',
-  'fuse',
-  'disablePasses',
-  'verify',
-  'exact',
-];
-const RUN_OPTIONS: readonly (keyof RunOptions)[] = ['timeoutMs', 'signal', 'keep'];
-
-function checkSessionOptions(options: SessionOptions): void {
-  checkOptions('Session', options, SESSION_OPTIONS);
-  const { threads, memoryLimit, adapter } = options;
-  if (adapter !== undefined) checkOptions('adapter', adapter, ADAPTER_OPTIONS);
-  if (threads !== undefined && (!Number.isInteger(threads) || threads < 1)) {
-    throw new ValueError(
-      'session/threads',
-      `threads must be a whole number of at least 1, got ${threads}.`,
-    );
-  }
-  if (memoryLimit !== undefined && !(memoryLimit > 0)) {
-    throw new ValueError(
-      'session/memory',
-      `memoryLimit must be a number of bytes above 0, got ${memoryLimit}.`,
-    );
   }
 }
 

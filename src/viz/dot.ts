@@ -1,5 +1,6 @@
 // A graph as Graphviz DOT: scopes as clusters, control edges dashed.
 
+import { checkNoOptions } from '../core/options.ts';
 import type { Graph } from '../graph/graph.ts';
 import { drawnGraph } from './structure.ts';
 
@@ -8,7 +9,9 @@ function quote(text: string): string {
 }
 
 /** The text of a graph for Graphviz: `dot -Tsvg`. */
-export function toDot(graph: Graph): string {
+export function toDot(graph: Graph): string;
+export function toDot(graph: Graph, ...more: unknown[]): string {
+  checkNoOptions('toDot', more);
   const drawn = drawnGraph(graph);
   const lines: string[] = [
     'digraph tensorloom {',

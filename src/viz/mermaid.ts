@@ -1,5 +1,6 @@
 // A graph as a Mermaid flowchart: scopes as subgraphs, control edges dotted.
 
+import { checkNoOptions } from '../core/options.ts';
 import type { Graph } from '../graph/graph.ts';
 import { drawnGraph } from './structure.ts';
 
@@ -9,7 +10,9 @@ function entities(text: string): string {
 }
 
 /** The text of a graph for Mermaid. */
-export function toMermaid(graph: Graph): string {
+export function toMermaid(graph: Graph): string;
+export function toMermaid(graph: Graph, ...more: unknown[]): string {
+  checkNoOptions('toMermaid', more);
   const drawn = drawnGraph(graph);
   const lines: string[] = ['flowchart BT'];
   const stack = drawn

@@ -376,7 +376,12 @@ describe('refusals', () => {
     const [x, f] = [() => image(1, 5, 5, 3), () => image(3, 3, 3, 2)];
     const code = (options: object) => within(() => tl.nn.conv2d(x(), f(), options));
     await refuses(code({ strides: 0 }), ValueError, 'value/window', /^conv2d: strides must be/);
-    await refuses(code({ strides: [2, 1, 1, 1] }), ValueError, 'value/window', /got \[2,1,1,1\]/);
+    await refuses(
+      code({ strides: [2, 1, 1, 1] }),
+      ValueError,
+      'value/window',
+      /got \[2, 1, 1, 1\]/,
+    );
     await refuses(code({ padding: 'same' }), ValueError, 'value/padding', /got "same"/);
     await refuses(code({ dataFormat: 'NWC' }), ValueError, 'value/data-format', /NHWC or NCHW/);
     await refuses(code({ groups: 1.5 }), ValueError, 'value/groups', /got 1.5/);

@@ -4,6 +4,7 @@
 
 import type { WgslLimits } from '../../codegen/wgsl/program.ts';
 import { TensorloomError, UnsupportedError } from '../../core/error.ts';
+import { checkOptions } from '../../core/options.ts';
 import { ADAPTER_OPTIONS, type AdapterOptions } from '../backend.ts';
 import { featuresOf, triedFeatures } from './features.ts';
 import { PipelineCache } from './pipelines.ts';
@@ -93,9 +94,11 @@ export async function hardwareAvailable(options: AdapterOptions): Promise<boolea
 
 /**
  * Whether there is a WebGPU adapter here, be it a GPU's or a software one: in a page what the browser
- * has, in Node what the package `webgpu` finds. Never rejects.
+ * has, in Node what the package `webgpu` finds. Rejects with ValueError for options that there are not,
+ * and for nothing else.
  */
 export async function available(options: AdapterOptions = {}): Promise<boolean> {
+  checkOptions('available', options, ADAPTER_OPTIONS);
   try {
     return (await findAdapter(options)) !== undefined;
   } catch {

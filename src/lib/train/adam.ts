@@ -3,18 +3,32 @@
 //   w ← w - rate_t · m / (sqrt(v) + ε).
 
 import { invariant } from '../../core/error.ts';
+import { checkOptions } from '../../core/options.ts';
 import { type Graph, getDefaultGraph } from '../../graph/graph.ts';
 import type { Tensor } from '../../graph/tensor.ts';
 import { cast } from '../../ops/basic.ts';
 import type { TensorLike } from '../../ops/convert.ts';
 import { add, div, mul, sqrt, square, sub } from '../../ops/math.ts';
 import { type Variable, variable } from '../../ops/state.ts';
-import { Optimizer } from './optimizer.ts';
+import { checkHyperparameter, Optimizer } from './optimizer.ts';
 
 interface Powers {
   readonly one: Variable;
   readonly two: Variable;
 }
+
+/** Options of {@link AdamOptimizer}. */
+export interface AdamOptions {
+  /** 0.9 by default. */
+  readonly beta1?: number;
+  /** 0.999 by default. */
+  readonly beta2?: number;
+  /** 1e-8 by default. */
+  readonly epsilon?: number;
+  readonly name?: string;
+}
+
+const ADAM_OPTIONS: readonly (keyof AdamOptions)[] = ['beta1', 'beta2', 'epsilon', 'name'];
 
 /** Adam; slots `m` and `v`, and the powers of both betas. */
 export class AdamOptimizer extends Optimizer {
@@ -26,15 +40,9 @@ export class AdamOptimizer extends Optimizer {
   private readonly powers = new Map<Graph, Powers>();
   private stepRate: Tensor | undefined;
 
-  constructor(
-    learningRate: TensorLike = 0.001,
-    options: {
-      readonly beta1?: number;
-      readonly beta2?: number;
-      readonly epsilon?: number;
-      readonly name?: string;
-    } = {},
-  ) {
+  constructor(learningRate: TensorLike = 0.001, options: AdamOptions = {}) {
+    checkHyperparameter('AdamOptimizer: the learning rate', learningRate);
+    checkOptions('AdamOptimizer', options, ADAM_OPTIONS);
     super(options.name ?? 'Adam');
     this.rate = learningRate;
     this.beta1 = options.beta1 ?? 0.9;

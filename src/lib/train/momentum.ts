@@ -1,11 +1,21 @@
 // Momentum, as TF1 has it: a ← momentum · a + g; w ← w - rate · a, or with Nesterov's look-ahead
 // w ← w - rate · (g + momentum · a).
 
+import { checkOptions } from '../../core/options.ts';
 import type { Tensor } from '../../graph/tensor.ts';
 import type { TensorLike } from '../../ops/convert.ts';
 import { add, mul } from '../../ops/math.ts';
 import type { Variable } from '../../ops/state.ts';
-import { Optimizer } from './optimizer.ts';
+import { checkHyperparameter, Optimizer } from './optimizer.ts';
+
+/** Options of {@link MomentumOptimizer}. */
+export interface MomentumOptions {
+  /** Looks ahead as Nesterov's method does. */
+  readonly useNesterov?: boolean;
+  readonly name?: string;
+}
+
+const MOMENTUM_OPTIONS: readonly (keyof MomentumOptions)[] = ['useNesterov', 'name'];
 
 /** Gradient descent with momentum; slot `momentum`. */
 export class MomentumOptimizer extends Optimizer {
@@ -13,11 +23,10 @@ export class MomentumOptimizer extends Optimizer {
   private readonly momentum: TensorLike;
   private readonly nesterov: boolean;
 
-  constructor(
-    learningRate: TensorLike,
-    momentum: TensorLike,
-    options: { readonly useNesterov?: boolean; readonly name?: string } = {},
-  ) {
+  constructor(learningRate: TensorLike, momentum: TensorLike, options: MomentumOptions = {}) {
+    checkHyperparameter('MomentumOptimizer: the learning rate', learningRate);
+    checkHyperparameter('MomentumOptimizer: the momentum', momentum);
+    checkOptions('MomentumOptimizer', options, MOMENTUM_OPTIONS);
     super(options.name ?? 'Momentum');
     this.rate = learningRate;
     this.momentum = momentum;

@@ -4,10 +4,12 @@
 import { gradients } from '../../autodiff/gradients.ts';
 import { type DType, dtypeInfo } from '../../core/dtype.ts';
 import { ValueError } from '../../core/error.ts';
+import { NDArray } from '../../core/ndarray.ts';
+import { checkOptions, nameOf } from '../../core/options.ts';
 import { getDefaultGraph, nameScope } from '../../graph/graph.ts';
 import type { Operation, Tensor } from '../../graph/tensor.ts';
 import { cast, group } from '../../ops/basic.ts';
-import { constantOf, type TensorLike, toTensor } from '../../ops/convert.ts';
+import { constantOf, isSymbolic, type TensorLike, toTensor } from '../../ops/convert.ts';
 import { trainableVariables, type Variable, variable } from '../../ops/state.ts';
 
 /** A gradient (null where the loss does not depend on it) and its variable. */
@@ -19,6 +21,20 @@ export interface MinimizeOptions {
   /** An int32 variable that is increased by 1 with each step. */
   readonly globalStep?: Variable;
   readonly name?: string;
+}
+
+const APPLY_OPTIONS: readonly (keyof MinimizeOptions)[] = ['globalStep', 'name'];
+const COMPUTE_OPTIONS: readonly (keyof MinimizeOptions)[] = ['varList'];
+const MINIMIZE_OPTIONS: readonly (keyof MinimizeOptions)[] = [...COMPUTE_OPTIONS, ...APPLY_OPTIONS];
+
+/** Throws ValueError `train/hyperparameter` for what is neither a number nor a tensor. */
+export function checkHyperparameter(what: string, x: unknown): void {
+  const isArray = x instanceof NDArray || Array.isArray(x) || ArrayBuffer.isView(x);
+  if (typeof x === 'number' || typeof x === 'bigint' || isArray || isSymbolic(x)) return;
+  throw new ValueError(
+    'train/hyperparameter',
+    `${what} is a number or a scalar tensor, got ${nameOf(x)}. Pass one such as 0.1.`,
+  );
 }
 
 /** Base class of optimizers. */
@@ -35,11 +51,14 @@ export abstract class Optimizer {
    * `train/no-variables` or `train/no-gradients`.
    */
   minimize(loss: Tensor, options: MinimizeOptions = {}): Operation {
-    return this.applyGradients(this.computeGradients(loss, options), options);
+    checkOptions('minimize', options, MINIMIZE_OPTIONS);
+    const { varList, ...rest } = options;
+    return this.applyGradients(this.computeGradients(loss, varList ? { varList } : {}), rest);
   }
 
   /** The gradients of `loss` by the variables. */
   computeGradients(loss: Tensor, options: Pick<MinimizeOptions, 'varList'> = {}): GradientPair[] {
+    checkOptions('computeGradients', options, COMPUTE_OPTIONS);
     const list = options.varList ?? loss.graph.asDefault(() => trainableVariables());
     if (list.length === 0) {
       throw new ValueError(
@@ -56,6 +75,7 @@ export abstract class Optimizer {
     pairs: readonly GradientPair[],
     options: Omit<MinimizeOptions, 'varList'> = {},
   ): Operation {
+    checkOptions('applyGradients', options, APPLY_OPTIONS);
     const given = pairs.filter((p): p is readonly [Tensor, Variable] => p[0] !== null);
     if (given.length === 0) {
       const names = pairs.map(([, v]) => v.name).join(', ');
