@@ -263,6 +263,7 @@ export type {
   CheckStep,
   HostStep,
   KernelStep,
+  LetStep,
   LoopStep,
   PlacedInput,
   PlacedStep,
