@@ -457,7 +457,7 @@ const branchSizes: Behaviour = {
         () => tl.gather(x, tl.squeeze(tl.where(tl.greater(x, 0)), { axis: [1] })),
         () => tl.concat([h, h], 0),
       );
-      // A product of three: its size has no bound known before the run.
+      // As long as a value says, so that its size has no bound known before the run.
       const long = tl.range(tl.cast(tl.reduceSum(tl.mul(h, 3)), 'int32'));
       const ints = tl.cond(
         p,

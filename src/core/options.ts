@@ -65,8 +65,13 @@ export function checkFunction(what: string, fn: unknown): void {
   );
 }
 
+/** Whether a value is an array, or what can be made one. */
+export function isList(value: unknown): value is Iterable<unknown> {
+  return typeof value === 'object' && value !== null && Symbol.iterator in value;
+}
+
 /** Throws ValueError `value/list` where a list is meant and `value` is none. */
 export function checkList(what: string, value: unknown): void {
-  if (typeof value === 'object' && value !== null && Symbol.iterator in value) return;
+  if (isList(value)) return;
   throw new ValueError('value/list', `${what} must be an array, got ${nameOf(value)}. Write […].`);
 }

@@ -21,15 +21,16 @@ export function foundSizes(func: Func): ReadonlySet<string> {
   const known = found.get(func);
   if (known) return known;
   const all = new Map<string, Sym>();
-  for (const node of func.nodes) collectNode(node, all);
+  for (const node of func.nodes) collectNodeSyms(node, all);
   const told = new Map<string, Sym>();
-  for (const p of func.params) collectNode(func.nodes[p], told);
+  for (const p of func.params) collectNodeSyms(func.nodes[p], told);
   const own = new Set([...all.keys()].filter((id) => !told.has(id)));
   found.set(func, own);
   return own;
 }
 
-function collectNode(node: Node, into: Map<string, Sym>): void {
+/** Adds the size symbols of a node's outputs to a map by id. */
+export function collectNodeSyms(node: Node, into: Map<string, Sym>): void {
   for (const type of node.types) for (const d of type.shape ?? []) collectSyms(d, into);
   for (const value of node.values) for (const d of value ?? []) collectSyms(d, into);
 }

@@ -2,15 +2,7 @@
 // of all nodes of a function when the types of its parameters change. A size that only the run can
 // tell is a symbol named after its node, so that inferring twice gives the same symbol.
 
-import {
-  bcastDim,
-  type Dim,
-  type DimExpr,
-  dimEquals,
-  dimOf,
-  isNonNegative,
-  subDim,
-} from '../core/dim.ts';
+import { bcastDim, type Dim, dimEquals, dimOf, isNonNegative, subDim } from '../core/dim.ts';
 import { boundOf } from '../core/dim-bound.ts';
 import { dimToString } from '../core/dim-text.ts';
 import { ShapeError } from '../core/error.ts';
@@ -103,7 +95,7 @@ export function inferNode(
   const types = result.types.map((t) => tensorType(t.dtype, t.shape));
   for (const { shape } of types) {
     for (const d of shape ?? []) {
-      if (typeof d === 'number' ? d < 0 : !isPlain(d)) atMost(0, d, NOT_NEGATIVE);
+      if (!isNonNegative(d)) atMost(0, d, NOT_NEGATIVE);
     }
   }
   return {
@@ -111,11 +103,6 @@ export function inferNode(
     values: result.values ?? result.types.map(() => null),
     constraints,
   };
-}
-
-/** Whether a size is a symbol by itself, which stands for no negative number. */
-function isPlain(d: DimExpr): boolean {
-  return d.terms.length === 1 && d.terms[0].coef > 0;
 }
 
 /** A node with its inference done again for new facts about its inputs. */

@@ -2,7 +2,7 @@
 // several spellings and leave the rest to the records.
 
 import { ValueError } from '../core/error.ts';
-import { checkOptions, nameOf } from '../core/options.ts';
+import { checkOptions, isList, nameOf } from '../core/options.ts';
 import { getDefaultGraph } from '../graph/graph.ts';
 import type { Tensor } from '../graph/tensor.ts';
 import { conv, convTranspose } from './conv.ts';
@@ -66,7 +66,9 @@ export function perAxis(
   layout: 'last' | 'first',
   value: number | readonly number[],
 ): readonly number[] {
-  const list = typeof value === 'number' ? new Array<number>(rank).fill(value) : listOf(value);
+  // What is no list has no entries, which are too few.
+  const given = isList(value) ? [...value] : [];
+  const list = typeof value === 'number' ? new Array<number>(rank).fill(value) : given;
   const inner = layout === 'last' ? list.slice(1, rank + 1) : list.slice(2);
   const outer = layout === 'last' ? [list[0], list[rank + 1]] : list.slice(0, 2);
   const full = list.length === rank + 2;
@@ -78,12 +80,6 @@ export function perAxis(
     `${fn}: ${what} must be integers of at least 1, one for each of ${rank} spatial axes ` +
       `(or one for each axis, with 1 for batch and channels), got ${nameOf(value)}. Correct it.`,
   );
-}
-
-/** The numbers of a list; of anything else none, which are too few. */
-function listOf(value: unknown): readonly number[] {
-  const isList = typeof value === 'object' && value !== null && Symbol.iterator in value;
-  return isList ? [...(value as Iterable<number>)] : [];
 }
 
 /** Padding as the records take it. */

@@ -44,9 +44,16 @@ function agreedSizes(func: Func): Map<string, Dim> {
       const inner = bodies(node);
       if (inner.length === 0) continue;
       work.push(...inner);
-      const known = node.inputs.map((r) => knownOf(f, r));
-      const now = reinferNode(node, known);
-      noteMergedSizes(node, (port) => ({ of: now, port }), out);
+      // Few nodes have sizes that their bodies tell, and inference is not free.
+      let now: Node | undefined;
+      const inferred = (): Node => {
+        now ??= reinferNode(
+          node,
+          node.inputs.map((r) => knownOf(f, r)),
+        );
+        return now;
+      };
+      noteMergedSizes(node, (port) => ({ of: inferred(), port }), out);
     }
   }
   return out;
@@ -107,18 +114,24 @@ export function noteMergedSizes(
   to: (port: number) => { readonly of: Node; readonly port: number },
   into: Map<string, Dim>,
 ): void {
-  const note = (from: Dim, other: Dim | undefined): void => {
+  const note = (from: Dim, other: () => Dim | undefined): void => {
     const sym = asSym(from);
-    if (!sym?.id.startsWith(`${node.name}:`) || other === undefined) return;
-    if (!dimEquals(from, other)) into.set(sym.id, other);
+    if (!sym?.id.startsWith(`${node.name}:`)) return;
+    const size = other();
+    if (size !== undefined && !dimEquals(from, size)) into.set(sym.id, size);
   };
   node.types.forEach((type, at) => {
-    const { of, port } = to(at);
     type.shape?.forEach((d, axis) => {
-      note(d, of.types[port].shape?.[axis]);
+      note(d, () => {
+        const { of, port } = to(at);
+        return of.types[port].shape?.[axis];
+      });
     });
     node.values[at]?.forEach((d, i) => {
-      note(d, of.values[port]?.[i]);
+      note(d, () => {
+        const { of, port } = to(at);
+        return of.values[port]?.[i];
+      });
     });
   });
 }

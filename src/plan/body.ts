@@ -35,7 +35,7 @@ import { type Homes, lowerGroup, type Store } from './lower.ts';
 import { orderGroups } from './order.ts';
 import { type Places, placeNodes } from './place.ts';
 import { planPlaced } from './placed.ts';
-import type { Scope, Services, ToldSize } from './services.ts';
+import type { Scope, Services } from './services.ts';
 import { splitGroups } from './split.ts';
 import { viewsToStore } from './stored.ts';
 import type { BufferView, PlanConstraint } from './types.ts';
@@ -82,7 +82,7 @@ export class BodyPlanner implements BodyContext {
       else this.emitGroup(g, stored);
     }
     return func.results.map((ref, i) => {
-      this.tell(ref, scope.tells[i] ?? []);
+      this.tell(ref, i);
       return this.finishResult(ref, scope.targets[i]);
     });
   }
@@ -173,8 +173,9 @@ export class BodyPlanner implements BodyContext {
     this.func.results.forEach((r, i) => {
       const target = this.scope.targets[i];
       // Until a turn has told its size, the place of what it stacks is not known.
-      const told = (this.scope.tells[i] ?? []).some((s) => s.again !== 0);
-      if (target && !told && r.node === ref.node && r.port === ref.port) out.push(target);
+      const { sizes, turns } = this.scope.tells;
+      const waits = turns !== null && sizes.some((s) => s.result === i);
+      if (target && !waits && r.node === ref.node && r.port === ref.port) out.push(target);
     });
     return out;
   }
@@ -218,13 +219,15 @@ export class BodyPlanner implements BodyContext {
   }
 
   /** Gives the sizes of a result to the symbols that stand for them around the body. */
-  private tell(ref: Ref, sizes: readonly ToldSize[]): void {
+  private tell(ref: Ref, i: number): void {
+    const { sizes, turns } = this.scope.tells;
     const { shape } = this.type(ref);
-    for (const { sym, axis, again, demand } of sizes) {
+    for (const { sym, result, axis } of sizes) {
+      if (result !== i) continue;
       const value = shape[axis];
-      if (again !== 0) {
-        const [a, b] = [mulDim(again, symDim(sym)), mulDim(again, value)];
-        this.pushCheck({ kind: 'eq', a, b, ...demand });
+      if (turns) {
+        const [a, b] = [mulDim(turns.again, symDim(sym)), mulDim(turns.again, value)];
+        this.pushCheck({ kind: 'eq', a, b, ...turns.demand });
       }
       this.up.push({ kind: 'let', position: this.up.next(), sym, value });
     }

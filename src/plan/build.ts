@@ -14,7 +14,7 @@ import { printKernel } from '../kernel/print.ts';
 import { variableUse } from './analysis.ts';
 import { BodyPlanner } from './body.ts';
 import { sizeKernel } from './direct.ts';
-import type { Scope, Services } from './services.ts';
+import { NOTHING_TOLD, type Scope, type Services } from './services.ts';
 import {
   type BufferKind,
   type BufferView,
@@ -144,7 +144,7 @@ class Planner {
       params,
       sizes: new Map(),
       targets: func.results.map(() => null),
-      tells: [],
+      tells: NOTHING_TOLD,
       grows: new Set(),
       demands: [],
       iteration: 0,

@@ -4,7 +4,6 @@
 import {
   addDim,
   asSym,
-  collectSyms,
   type Dim,
   makeSym,
   mentions,
@@ -20,6 +19,7 @@ import type { DType } from '../core/dtype.ts';
 import { invariant, UnsupportedError } from '../core/error.ts';
 import type { TensorType } from '../core/type.ts';
 import {
+  collectNodeSyms,
   foundSizes,
   mentionsAny,
   outputSizeLabel,
@@ -27,7 +27,7 @@ import {
 } from '../graph/found-sizes.ts';
 import type { Func, Node, Ref } from '../graph/func.ts';
 import { opRecord } from '../graph/op.ts';
-import type { Scope, Services, ToldSize } from './services.ts';
+import { NOTHING_TOLD, type Scope, type Services, type ToldSize } from './services.ts';
 import type { BufferView, HostStep, PlanConstraint, Step } from './types.ts';
 
 /** What the planning of a body offers to its loops and branches. */
@@ -79,7 +79,8 @@ export function planHost(at: BodyContext, node: Node): void {
 export function planBranch(at: BodyContext, node: Node): void {
   const branches = node.attrs.branches as readonly Func[];
   const [selector, ...captured] = node.inputs;
-  const sizes = toldSizes(node, 0, 'a branch is taken once', outputSizeLabel);
+  const shapes = node.types.map((_, port) => at.type({ node: node.id, port }).shape);
+  const sizes = toldSizes(node, shapes, outputSizeLabel);
   for (const { sym } of sizes) if (sym.bound === undefined) at.up.announce(sym);
   const outs = node.types.map((_, port) => at.place({ node: node.id, port })[0]);
   const grows = new Set(outs.map((v) => v.buffer).filter((b) => at.up.isTape(b)));
@@ -93,7 +94,7 @@ export function planBranch(at: BodyContext, node: Node): void {
         func: branch,
         ...captures(branch.params),
         targets: outs,
-        tells: branch.results.map((_, port) => sizes.filter((s) => s.port === port)),
+        tells: { sizes, turns: null },
         grows,
         demands: [],
         iteration: at.scope.iteration,
@@ -114,21 +115,16 @@ export function planBranch(at: BodyContext, node: Node): void {
   at.flushChecks();
 }
 
-/** A size that a body tells, of an output of the node that holds it. */
-type OutputSize = ToldSize & { readonly port: number };
-
-/** The sizes of a node's outputs that its bodies tell, by how they are called. */
+/** The sizes of shapes that results of a body tell, by what the node that holds it calls them. */
 function toldSizes(
   node: Node,
-  again: Dim,
-  why: string,
-  label: (port: number, axis: number) => string,
-): OutputSize[] {
-  return node.types.flatMap((type, port) =>
-    (type.shape ?? []).flatMap((d, axis): OutputSize[] => {
+  shapes: readonly (readonly Dim[])[],
+  label: (result: number, axis: number) => string,
+): ToldSize[] {
+  return shapes.flatMap((shape, result) =>
+    shape.flatMap((d, axis): ToldSize[] => {
       const sym = asSym(d);
-      if (sym?.id !== `${node.name}:${label(port, axis)}`) return [];
-      return [{ sym, port, axis, again, demand: { why, ...nodeContext(node) } }];
+      return sym?.id === `${node.name}:${label(result, axis)}` ? [{ sym, result, axis }] : [];
     }),
   );
 }
@@ -196,9 +192,12 @@ export function planLoop(at: BodyContext, node: Node): void {
   at.up.learn(counter, true);
   const unbounded = trip !== null && trip.bound === undefined;
   if (trip && unbounded) at.up.announce(trip);
-  const told = toldSizes(node, minDim(k, 1), 'all turns must stack equal shapes', (port, axis) =>
-    port < carries || axis === 0 ? '' : stackedSizeLabel(body.results[port], axis - 1),
-  ).map((s) => ({ ...s, axis: s.axis - 1 }));
+  const records = node.types.map((_, port) =>
+    port < carries ? [] : at.type({ node: node.id, port }).shape.slice(1),
+  );
+  const told = toldSizes(node, records, (result, axis) =>
+    stackedSizeLabel(body.results[result], axis),
+  );
   for (const { sym } of told) {
     if (sym.bound === undefined) at.up.announce(sym);
     // Without turns there is nothing, of no size.
@@ -231,7 +230,7 @@ export function planLoop(at: BodyContext, node: Node): void {
   });
   const ys = node.types.slice(carries).map((type, i) => {
     invariant(type.shape, 'a stacked output has a rank');
-    const record = prodDims(type.shape.slice(1));
+    const record = prodDims(records[carries + i]);
     const size = prodDims(type.shape);
     const buffer = hold(type.dtype, size, `${node.name}/ys${i}`);
     return { buffer, record, grows: at.up.isTape(buffer) && grows(size) };
@@ -255,7 +254,7 @@ export function planLoop(at: BodyContext, node: Node): void {
         params: new Map([...rest.slice(0, carries).map(pair(now)), ...inner.params]),
         sizes: new Map([[t, k], ...inner.sizes]),
         targets: [predicate],
-        tells: [],
+        tells: NOTHING_TOLD,
         grows: new Set(),
         demands: demandsWithin(node, cond),
         iteration,
@@ -279,7 +278,13 @@ export function planLoop(at: BodyContext, node: Node): void {
         ...carryBuffers.map((_, i) => carryView(i, addDim(k, 1))),
         ...ys.map((y) => ({ buffer: y.buffer, offset: mulDim(position, y.record) })),
       ],
-      tells: body.results.map((_, i) => told.filter((s) => s.port === i)),
+      tells: {
+        sizes: told,
+        turns: {
+          again: minDim(k, 1),
+          demand: { why: 'all turns must stack equal shapes', ...nodeContext(node) },
+        },
+      },
       grows: new Set(ys.flatMap((y) => (y.grows ? [y.buffer] : []))),
       demands: demandsWithin(node, body),
       iteration,
@@ -305,7 +310,6 @@ export function planLoop(at: BodyContext, node: Node): void {
 /** The symbol that inference made for a node under a label. */
 export function freshSym(node: Node, label: string): Sym | undefined {
   const syms = new Map<string, Sym>();
-  for (const type of node.types) for (const d of type.shape ?? []) collectSyms(d, syms);
-  for (const value of node.values) for (const d of value ?? []) collectSyms(d, syms);
+  collectNodeSyms(node, syms);
   return syms.get(`${node.name}:${label}`);
 }

@@ -4,6 +4,7 @@
 
 import { collectSyms, prodDims, type Sym } from '../core/dim.ts';
 import type { DType } from '../core/dtype.ts';
+import { collectNodeSyms } from '../graph/found-sizes.ts';
 import type { Func, Node } from '../graph/func.ts';
 import { opRecord } from '../graph/op.ts';
 import { type Analysis, bodiesOf, isKnownSizes, liveOrder } from './analysis.ts';
@@ -121,8 +122,7 @@ function symsOfNodes({ func, order }: Analysis): Map<string, Sym> {
 }
 
 function collectNode(node: Node, into: Map<string, Sym>): void {
-  for (const { shape } of node.types) for (const d of shape ?? []) collectSyms(d, into);
-  for (const value of node.values) for (const d of value ?? []) collectSyms(d, into);
+  collectNodeSyms(node, into);
   for (const { a, b } of node.constraints) {
     collectSyms(a, into);
     collectSyms(b, into);

@@ -16,13 +16,24 @@ import type {
   Step,
 } from './types.ts';
 
-/** A size symbol that the size of a result along an axis tells; `again`: 1 from the second time on, else 0. */
+/** A size symbol around a body, which the size of a result along an axis tells. */
 export interface ToldSize {
   readonly sym: Sym;
+  readonly result: number;
   readonly axis: number;
-  readonly again: Dim;
-  readonly demand: Omit<PlanConstraint, 'kind' | 'a' | 'b'>;
 }
+
+/** What results of a body tell those around it. */
+export interface Told {
+  readonly sizes: readonly ToldSize[];
+  /** Of a loop, all of whose turns must tell the same: 0 in the first turn, then 1; and what demands it. */
+  readonly turns: {
+    readonly again: Dim;
+    readonly demand: Omit<PlanConstraint, 'kind' | 'a' | 'b'>;
+  } | null;
+}
+
+export const NOTHING_TOLD: Told = { sizes: [], turns: null };
 
 /** What planning one function or body needs from around it. */
 export interface Scope {
@@ -33,8 +44,7 @@ export interface Scope {
   readonly sizes: ReadonlyMap<number, Dim>;
   /** Where results must go (bodies), or null where any buffer will do. */
   readonly targets: readonly (BufferView | null)[];
-  /** By result, the sizes that it tells those around the body, which must be the same in all turns. */
-  readonly tells: readonly (readonly ToldSize[])[];
+  readonly tells: Told;
   /** Buffers of targets that grow to hold what is stored to them. */
   readonly grows: ReadonlySet<number>;
   /** What the node that holds the body demands of sizes that the body finds. */

@@ -60,7 +60,7 @@ export interface BindStep {
   readonly view: BufferView;
 }
 
-/** Takes a size that the branch taken gives to a symbol. */
+/** Gives a size to a symbol: what the branch taken or a turn makes it, 0 before the first turn. */
 export interface LetStep {
   readonly kind: 'let';
   readonly position: number;

@@ -6,9 +6,9 @@ import * as kit from '../../src/conformance/index.ts';
 import * as tl from '../../src/index.ts';
 
 /** Calls as JavaScript would, without types. */
-// biome-ignore lint/suspicious/noExplicitAny: that is the point
+// biome-ignore lint/suspicious/noExplicitAny: calls as JavaScript makes them, which the types refuse
 const any = tl as any;
-// biome-ignore lint/suspicious/noExplicitAny: that is the point
+// biome-ignore lint/suspicious/noExplicitAny: as above
 const anyKit = kit as any;
 
 describe('options', () => {

@@ -6,92 +6,91 @@ import { refuses } from '../support/refuses.ts';
 
 beforeEach(() => tl.resetDefaultGraph());
 
-for (const backend of ['reference', 'cpu']) {
-  describe(`parts on ${backend}`, () => {
-    it('that end beyond a fed tensor', async () => {
-      const x = tl.placeholder('float32', [null], { name: 'x' });
-      const y = tl.slice(x, [1], [2]);
-      const session = new tl.Session({ backend });
-      expect((await session.run(y, { x: [1, 2, 3] })).toArray()).toEqual([2, 3]);
-      await refuses(
-        () => session.run(y, { x: [1, 2] }),
-        tl.ShapeError,
-        'run/shape',
-        /^Slice "Slice": the part must end within axis 0, got 3 where at most 2 fits/,
-      );
-      await session.close();
-    });
+interface Trial {
+  readonly y: tl.Tensor;
+  /** Feeds of a run that is right, and what it gives. */
+  readonly fits?: { readonly feeds: tl.Feeds; readonly gives: unknown };
+  /** Feeds of one that is not. */
+  readonly feeds: tl.Feeds;
+  /** Whether the sizes are known only in the run. */
+  readonly late?: boolean;
+  readonly message: RegExp;
+}
 
-    it('that begin beyond it', async () => {
-      const x = tl.placeholder('float32', [null], { name: 'x' });
-      const session = new tl.Session({ backend });
-      await refuses(
-        () => session.run(tl.slice(x, [3], [-1]), { x: [1, 2] }),
-        tl.ShapeError,
-        'run/shape',
-        /^Slice "Slice": the part must have a size along axis 0, got -1/,
-      );
-      await session.close();
-    });
+const fed = (): tl.Tensor => tl.placeholder('float32', [null], { name: 'x' });
 
-    it('from a begin computed in the run, larger than the tensor', async () => {
-      const x = tl.placeholder('float32', [null], { name: 'x' });
-      const at = tl.placeholder('int32', [1], { name: 'at' });
-      const y = tl.slice(x, at, [3]);
-      const session = new tl.Session({ backend });
-      expect((await session.run(y, { x: [1, 2, 3, 4], at: [1] })).toArray()).toEqual([2, 3, 4]);
-      await refuses(
-        () => session.run(y, { x: [1, 2], at: [0] }),
-        tl.ShapeError,
-        'run/shape',
+const TRIALS: readonly (readonly [string, () => Trial])[] = [
+  [
+    'parts that end beyond a fed tensor',
+    () => ({
+      y: tl.slice(fed(), [1], [2]),
+      fits: { feeds: { x: [1, 2, 3] }, gives: [2, 3] },
+      feeds: { x: [1, 2] },
+      message: /^Slice "Slice": the part must end within axis 0, got 3 where at most 2 fits/,
+    }),
+  ],
+  [
+    'parts that begin beyond it',
+    () => ({
+      y: tl.slice(fed(), [3], [-1]),
+      feeds: { x: [1, 2] },
+      message: /^Slice "Slice": the part must have a size along axis 0, got -1/,
+    }),
+  ],
+  [
+    'parts from a begin computed in the run, larger than the tensor',
+    () => ({
+      y: tl.slice(fed(), tl.placeholder('int32', [1], { name: 'at' }), [3]),
+      fits: { feeds: { x: [1, 2, 3, 4], at: [1] }, gives: [2, 3, 4] },
+      feeds: { x: [1, 2], at: [0] },
+      message:
         /^DynamicSlice "DynamicSlice": the part must fit along axis 0, got 3 where at most 2 fits/,
-      );
-      await session.close();
-    });
+    }),
+  ],
+  [
+    'parts of a size found in the run',
+    () => {
+      const n = tl.shape(tl.squeeze(tl.where(tl.greater(fed(), 0)), { axis: [1] }));
+      return {
+        y: tl.slice(tl.ones([2]), [0], n),
+        fits: { feeds: { x: [1, 0, 2] }, gives: [1, 1] },
+        feeds: { x: [1, 2, 3] },
+        late: true,
+        message: /^Slice "Slice": the part must end within axis 0/,
+      };
+    },
+  ],
+  [
+    'the first of no elements',
+    () => ({
+      y: tl.scan((a, b) => tl.add(a, b), fed()),
+      feeds: { x: [] },
+      message: /^Slice "Slice.*got 1 where at most 0 fits/,
+    }),
+  ],
+  [
+    'negative sizes from values',
+    () => ({
+      y: tl.zeros(tl.placeholder('int32', [2], { name: 'sizes' })),
+      fits: { feeds: { sizes: [1, 2] }, gives: [[0, 0]] },
+      feeds: { sizes: [-1, -3] },
+      late: true,
+      message: /^AsSize "AsSize": a size must not be negative/,
+    }),
+  ],
+];
 
-    it('of a size found in the run', async () => {
-      const x = tl.placeholder('float32', [null], { name: 'x' });
-      const n = tl.shape(tl.squeeze(tl.where(tl.greater(x, 0)), { axis: [1] }));
-      const y = tl.slice(tl.ones([2]), [0], n);
-      const session = new tl.Session({ backend });
-      expect((await session.run(y, { x: [1, 0, 2] })).toArray()).toEqual([1, 1]);
-      await refuses(
-        () => session.run(y, { x: [1, 2, 3] }),
-        tl.ExecutionError,
-        'run/check',
-        /^Slice "Slice": the part must end within axis 0/,
-      );
-      await session.close();
-    });
-
-    it('of the first of no elements', async () => {
-      const x = tl.placeholder('float32', [null], { name: 'x' });
-      const session = new tl.Session({ backend });
-      await refuses(
-        () =>
-          session.run(
-            tl.scan((a, b) => tl.add(a, b), x),
-            { x: [] },
-          ),
-        tl.ShapeError,
-        'run/shape',
-        /^Slice "Slice.*got 1 where at most 0 fits/,
-      );
-      await session.close();
-    });
-  });
-
-  it(`negative sizes from values on ${backend}`, async () => {
-    const sizes = tl.placeholder('int32', [2], { name: 'sizes' });
-    const y = tl.zeros(sizes);
+describe.each(['reference', 'cpu'])('on %s', (backend) => {
+  it.each(TRIALS)('%s', async (_, make) => {
+    const { y, fits, feeds, late, message } = make();
     const session = new tl.Session({ backend });
-    expect((await session.run(y, { sizes: [1, 2] })).toArray()).toEqual([[0, 0]]);
+    if (fits) expect((await session.run(y, fits.feeds)).toArray()).toEqual(fits.gives);
     await refuses(
-      () => session.run(y, { sizes: [-1, -3] }),
-      tl.ExecutionError,
-      'run/check',
-      /^AsSize "AsSize": a size must not be negative/,
+      () => session.run(y, feeds),
+      late ? tl.ExecutionError : tl.ShapeError,
+      late ? 'run/check' : 'run/shape',
+      message,
     );
     await session.close();
   });
-}
+});
