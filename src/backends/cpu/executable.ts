@@ -50,6 +50,8 @@ interface Run {
   readonly kept: number[] | undefined;
   /** When the run began or was first polled; 0 where nothing has asked for the time. */
   started: number;
+  /** Whether no other thread takes part from the start. */
+  alone: boolean;
 }
 
 /** A plan's place on a device, for which its module is then built. */
@@ -268,7 +270,7 @@ export class CpuExecutable implements Executable {
         (name) => writes?.address(name) ?? variables.get(name).address,
       );
       if (kept) this.#frame.bindKept(kept);
-      const run: Run = { bindings, layout, region, writes, kept, started: 0 };
+      const run: Run = { bindings, layout, region, writes, kept, started: 0, alone: true };
       this.#run = run;
       if (layout.arenaBytes > this.#arenaBytes) this.#arenaBytes = layout.arenaBytes;
       if (layout.arenaLowerBound > this.#arenaLowerBound) {
@@ -281,7 +283,7 @@ export class CpuExecutable implements Executable {
         const work = layout.time ?? this.#estimate(layout);
         if (work >= WORTH_WAKING_NS) {
           run.started ||= performance.now();
-          threads.wake(this.#id, work);
+          run.alone = threads.wake(this.#id, work);
         }
       }
       return run;
@@ -359,10 +361,12 @@ export class CpuExecutable implements Executable {
     return STATUS.ok;
   }
 
-  /** What a run has taken tells more than an estimate of its operations. */
-  #learnTime({ layout, started }: Run): void {
-    const took = (performance.now() - started) * 1e6;
-    if (took < (layout.time ?? this.#estimate(layout))) layout.time = took;
+  /** What a run has taken on one thread tells more than an estimate of its operations. */
+  #learnTime({ layout, started, alone }: Run): void {
+    const now = performance.now();
+    this.#parts.threads?.ended(now);
+    const took = (now - started) * 1e6;
+    if (alone && took < (layout.time ?? this.#estimate(layout))) layout.time = took;
   }
 
   #estimate(layout: Layout): number {

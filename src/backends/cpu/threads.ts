@@ -18,7 +18,7 @@ export const WORTH_WAKING_NS = 100_000;
  * costs a short run more than it gains. Shorter runs wake them when they come in a row.
  */
 const LONG_RUN_NS = 3_000_000;
-/** Runs that begin so soon after the one before are in a row. */
+/** Runs that begin so soon after the end of the one before are in a row. */
 const IN_A_ROW_MS = 5;
 /** The longest that ending waits for tiles in progress. */
 const HALT_MS = 1000;
@@ -135,7 +135,8 @@ export class ThreadPool {
   #halted = false;
   /** Resolves when threads that start with the device have started, or failed to. */
   readonly ready: Promise<void>;
-  #lastRun = Number.NEGATIVE_INFINITY;
+  /** When the last run worth waking threads ended. */
+  #lastEnd = Number.NEGATIVE_INFINITY;
 
   constructor(memory: DeviceMemory, control: number, count: number) {
     this.#memory = memory;
@@ -156,23 +157,29 @@ export class ThreadPool {
     for (const thread of this.#threads) thread.post({ id, module: null });
   }
 
-  /** Says that a module has so many nanoseconds of work: starts or wakes the threads if that pays. */
-  wake(id: number, nanoseconds: number): void {
-    if (nanoseconds < WORTH_WAKING_NS || this.#halted) return;
+  /**
+   * Says that a module has so many nanoseconds of work: starts or wakes the threads if that pays. Returns
+   * whether the calling thread is left alone with it.
+   */
+  wake(id: number, nanoseconds: number): boolean {
+    if (nanoseconds < WORTH_WAKING_NS || this.#halted) return true;
     const words = this.#words();
-    if (this.#threads.length > 0 && Atomics.load(words, CONTROL.awake) >= this.#count) return;
-    if (nanoseconds < LONG_RUN_NS) {
-      const now = performance.now();
-      const isAlone = now - this.#lastRun > IN_A_ROW_MS;
-      this.#lastRun = now;
-      if (isAlone) return;
-    }
+    const awake = Atomics.load(words, CONTROL.awake);
+    if (this.#threads.length > 0 && awake >= this.#count) return false;
+    const inARow = performance.now() - this.#lastEnd <= IN_A_ROW_MS;
+    if (!inARow && nanoseconds < LONG_RUN_NS) return awake === 0;
     // The first run worth it starts the workers: short sessions never pay for them.
     if (this.#threads.length === 0) this.#start();
     // Threads look for the module of the current job; between jobs this one is the best guess.
     Atomics.store(words, CONTROL.module, id);
     Atomics.add(words, CONTROL.wake, 1);
     Atomics.notify(words, CONTROL.wake);
+    return false;
+  }
+
+  /** Says that a run that was worth waking threads ended at the given time. */
+  ended(now: number): void {
+    this.#lastEnd = now;
   }
 
   /** Wakes the threads if a run that has taken so long had jobs for them while they slept. */
