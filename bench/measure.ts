@@ -49,8 +49,8 @@ const CALL_LIMIT = 60_000;
 const RAW_MS = 5;
 /** A limit is what the machine reaches when nothing disturbs it; the very best may be a clock's whim. */
 const RAW_QUANTILE = 0.9;
-/** Threads of peers spin for a while after their work; the next peer's turn waits that long. */
-const SETTLE_MS = 25;
+/** Threads of peers spin for a while after their work, those of OpenBLAS for 2^26 ticks; the next turn waits. */
+const SETTLE_MS = 50;
 /** A sample is at least this long, so that reading the clock costs nothing. */
 const SAMPLE_MS = 0.1;
 const MOST_SAMPLES = 1000;

@@ -142,8 +142,9 @@ function fromSorted(out: readonly Term[]): Dim {
   return { key, terms: out };
 }
 
+/** Whether a term has the lower part of an index that was split. */
 function hasMod({ atoms }: Term): boolean {
-  for (const a of atoms) if (a.kind === 'fn' && a.fn === 'mod') return true;
+  for (const a of atoms) if (lowerPart(a) !== undefined) return true;
   return false;
 }
 
@@ -172,12 +173,15 @@ function mergeTerms(a: readonly Term[], b: readonly Term[]): Dim {
   return fromSorted(out);
 }
 
-/** Rewrites `c*K*floordiv(x, K) + c*mod(x, K)` to `c*x`: an index split and joined again. */
+/**
+ * Rewrites `c*K*floordiv(x, K) + c*mod(x, K)` to `c*x`, and where `k` divides `K` the quotient
+ * `c*(K/k)*floordiv(x, K) + c*floordiv(mod(x, K), k)` to `c*floordiv(x, k)`: an index split and joined again.
+ */
 function joinDivMod(byKey: Map<string, Term>): void {
   // What one pair becomes may be half of another: an index split in several.
   for (let t = joinable(byKey); t; t = joinable(byKey)) {
-    byKey.delete(t.mod.key);
-    byKey.delete(t.div.key);
+    byKey.delete(t.low.key);
+    byKey.delete(t.high.key);
     for (const s of termsOf(t.joined)) {
       const old = byKey.get(s.key);
       byKey.set(s.key, old ? withCoef(old, old.coef + s.coef) : s);
@@ -186,19 +190,37 @@ function joinDivMod(byKey: Map<string, Term>): void {
 }
 
 /** Two terms that are one. */
-function joinable(byKey: Map<string, Term>): { mod: Term; div: Term; joined: Dim } | undefined {
+function joinable(byKey: Map<string, Term>): { low: Term; high: Term; joined: Dim } | undefined {
   for (const t of byKey.values()) {
     if (t.coef === 0) continue;
-    const at = t.atoms.findIndex((a) => a.kind === 'fn' && a.fn === 'mod');
+    const at = t.atoms.findIndex((a) => lowerPart(a) !== undefined);
     if (at < 0) continue;
-    const [x, k] = (t.atoms[at] as FnAtom).args;
+    const { x, k, by } = lowerPart(t.atoms[at]) as LowerPart;
     const rest = t.atoms.filter((_, i) => i !== at);
     const others = fromAtoms(t.coef, rest);
-    const partner = termsOf(mulDim(mulDim(others, k), floorDiv(x, k)));
-    const div = partner.length === 1 ? byKey.get(partner[0].key) : undefined;
-    if (div && div.coef === partner[0].coef) return { mod: t, div, joined: mulDim(others, x) };
+    const upper = mulDim(floorDiv(k, by), floorDiv(x, k));
+    const partner = termsOf(mulDim(others, upper));
+    const high = partner.length === 1 ? byKey.get(partner[0].key) : undefined;
+    if (high && high.coef === partner[0].coef) {
+      return { low: t, high, joined: mulDim(others, floorDiv(x, by)) };
+    }
   }
   return undefined;
+}
+
+/** `floordiv(mod(x, k), by)` where `by` divides `k`; 1 where it is just the remainder. */
+interface LowerPart {
+  readonly x: Dim;
+  readonly k: Dim;
+  readonly by: Dim;
+}
+
+function lowerPart(a: Atom): LowerPart | undefined {
+  if (a.kind === 'sym') return undefined;
+  if (a.fn === 'mod') return { x: a.args[0], k: a.args[1], by: 1 };
+  const inner = a.fn === 'floordiv' ? fnAtomOf(a.args[0], 'mod') : undefined;
+  if (!inner || modDim(inner.args[1], a.args[1]) !== 0) return undefined;
+  return { x: inner.args[0], k: inner.args[1], by: a.args[1] };
 }
 
 function fromAtoms(coef: number, atoms: readonly Atom[]): Dim {
@@ -433,6 +455,8 @@ export function modDim(a: Dim, b: Dim): Dim {
   const { rest } = splitDivisible(a, b);
   if (rest === 0) return 0;
   if (fitsBelow(rest, b)) return rest;
+  const inner = fnAtomOf(rest, 'mod');
+  if (inner && modDim(inner.args[1], b) === 0) return modDim(inner.args[0], b);
   return makeFn('mod', [rest, b]);
 }
 
@@ -551,44 +575,4 @@ export function symsOf(d: Dim): Map<string, Sym> {
 /** Whether a dim mentions a symbol. */
 export function mentions(d: Dim, id: string): boolean {
   return typeof d !== 'number' && symNames(d).has(id);
-}
-
-/** A dim in terms of one symbol: `coef * sym + rest`. */
-export interface Affine {
-  readonly coef: Dim;
-  readonly rest: Dim;
-}
-
-const affines = new WeakMap<DimExpr, Map<string, Affine | undefined>>();
-
-/** Splits `d` into `coef * sym + rest`, where neither mentions the symbol; undefined otherwise. */
-export function splitAffine(d: Dim, id: string): Affine | undefined {
-  if (typeof d === 'number') return { coef: 0, rest: d };
-  let known = affines.get(d);
-  if (!known) {
-    known = new Map();
-    affines.set(d, known);
-  }
-  if (!known.has(id)) known.set(id, mentions(d, id) ? findAffine(d, id) : { coef: 0, rest: d });
-  return known.get(id);
-}
-
-function findAffine(d: DimExpr, id: string): Affine | undefined {
-  const coef: Term[] = [];
-  const rest: Term[] = [];
-  for (const t of d.terms) {
-    const at = t.atoms.findIndex((a) => a.kind === 'sym' && a.id === id);
-    if (at < 0) {
-      if (t.atoms.some((a) => a.kind === 'fn' && a.args.some((x) => mentions(x, id)))) {
-        return undefined;
-      }
-      rest.push(t);
-      continue;
-    }
-    const others = t.atoms.filter((_, i) => i !== at);
-    const left = term(t.coef, others);
-    if (mentions(fromTerms([left]), id)) return undefined;
-    coef.push(left);
-  }
-  return { coef: fromTerms(coef), rest: fromSorted(rest) };
 }

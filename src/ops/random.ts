@@ -30,32 +30,33 @@ type Four<T> = [T, T, T, T];
 
 interface Arithmetic<T> {
   constant(v: number): T;
+  add(a: T, b: T): T;
   xor(a: T, b: T): T;
   mul(a: T, b: T): T;
   mulhi(a: T, b: T): T;
 }
 
 /** Philox4x32-10 over any arithmetic of 32-bit words. */
-function philox<T>(m: Arithmetic<T>, counter: Four<T>, key: readonly [number, number]): Four<T> {
+function philox<T>(m: Arithmetic<T>, counter: Four<T>, key: readonly [T, T]): Four<T> {
   let [c0, c1, c2, c3] = counter;
-  let [k0, k1] = key;
   for (let i = 0; i < ROUNDS; i++) {
+    const k0 = m.add(key[0], m.constant(Math.imul(i, W0)));
+    const k1 = m.add(key[1], m.constant(Math.imul(i, W1)));
     const hi0 = m.mulhi(m.constant(M0), c0);
     const lo0 = m.mul(m.constant(M0), c0);
     const hi1 = m.mulhi(m.constant(M1), c2);
     const lo1 = m.mul(m.constant(M1), c2);
-    c0 = m.xor(m.xor(hi1, c1), m.constant(k0));
+    c0 = m.xor(m.xor(hi1, c1), k0);
     c1 = lo1;
-    c2 = m.xor(m.xor(hi0, c3), m.constant(k1));
+    c2 = m.xor(m.xor(hi0, c3), k1);
     c3 = lo0;
-    k0 = (k0 + W0) | 0;
-    k1 = (k1 + W1) | 0;
   }
   return [c0, c1, c2, c3];
 }
 
 const HOST: Arithmetic<number> = {
   constant: (v) => v,
+  add: (a, b) => (a + b) | 0,
   xor: (a, b) => a ^ b,
   mul: Math.imul,
   mulhi: (a, b) => {
@@ -69,6 +70,7 @@ const HOST: Arithmetic<number> = {
 
 const EXPR: Arithmetic<Expr> = {
   constant: (v) => k.i32(v),
+  add: k.add,
   xor: (a, b) => k.binary('xor', a, b),
   mul: k.mul,
   mulhi: (a, b) => k.binary('mulhiu', a, b),
@@ -109,13 +111,14 @@ export const randomBitsOp = defineOp<BitsAttrs>({
         k.dimValue(floorDivDim(at, 4)),
         k.dimValue(ctx.iteration),
         k.dimValue(ctx.run),
-        k.i32(opSeed),
+        ctx.argument(opSeed),
       ];
-      const four = philox(EXPR, counter, keyOf(graphSeed));
+      const [low, high] = keyOf(graphSeed);
+      const four = philox(EXPR, counter, [ctx.argument(low), ctx.argument(high)]);
       const lane = k.dimValue(modDim(at, 4));
       const is = (n: number): Expr => k.compare('eq', lane, k.i32(n));
-      const high = k.select(is(2), four[2], four[3]);
-      return k.select(is(0), four[0], k.select(is(1), four[1], high));
+      const later = k.select(is(2), four[2], four[3]);
+      return k.select(is(0), four[0], k.select(is(1), four[1], later));
     },
   },
 });

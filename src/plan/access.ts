@@ -2,13 +2,13 @@
 // indices. Views compose into index expressions here. Symbolic only: no kernel is built, and
 // expressions made on the way are dropped.
 
-import { type Dim, dimEquals, dimOf, mulDim, ne1Dim } from '../core/dim.ts';
+import { type Dim, dimEquals, dimKey, dimOf, mulDim, ne1Dim } from '../core/dim.ts';
 import { dtypeInfo } from '../core/dtype.ts';
 import { InternalError } from '../core/error.ts';
 import type { Dims } from '../core/type.ts';
 import type { Func, Node, Ref } from '../graph/func.ts';
 import { type IndexContext, type KnownType, opRecord, type ReduceSpec } from '../graph/op.ts';
-import { type Expr, letRef, type ScalarType } from '../kernel/expr.ts';
+import { dimValue, type Expr, letRef, type ScalarType } from '../kernel/expr.ts';
 import { RUN_SYM } from './types.ts';
 
 /** The type of a node's output, whose rank inference has settled. */
@@ -35,17 +35,28 @@ export function broadcastIndex(shape: Dims, out: Dims, index: readonly Dim[]): D
   });
 }
 
-/** What a context needs besides the node: how dims are renamed, and the numbers of turn and run. */
+/**
+ * What a context needs besides the node: how dims are renamed, what numbers that are no part of a kernel are
+ * called in it, and the numbers of turn and run.
+ */
 export interface Frame {
   readonly func: Func;
   rename(d: Dim): Dim;
+  argument(value: number): Dim;
   readonly iteration: Dim;
   readonly run: Dim;
 }
 
-/** A frame that keeps all symbols as they are. */
+const plainFrames = new WeakMap<Func, Frame>();
+
+/** The frame that keeps all symbols as they are. */
 export function plainFrame(func: Func): Frame {
-  return { func, rename: (d) => d, iteration: 0, run: dimOf(RUN_SYM) };
+  let frame = plainFrames.get(func);
+  if (!frame) {
+    frame = { func, rename: (d) => d, argument: (v) => v, iteration: 0, run: dimOf(RUN_SYM) };
+    plainFrames.set(func, frame);
+  }
+  return frame;
 }
 
 /** The context in which a node's index-level form is evaluated. */
@@ -70,6 +81,7 @@ export function indexContext(
     }),
     read: (i, index) => read(node.inputs[i], index),
     local,
+    argument: (value) => dimValue(frame.argument(value)),
     iteration: frame.iteration,
     run: frame.run,
   };
@@ -124,6 +136,29 @@ function recording<T>(
   return { value: use(ctx), reads };
 }
 
+const recorded = new WeakMap<Frame, Map<string, Access[]>>();
+
+/** Remembered, since what is asked several times may take long to build. */
+function indexReads(
+  frame: Frame,
+  node: Node,
+  index: readonly Dim[],
+  at: (ctx: IndexContext, index: readonly Dim[]) => Expr,
+): Access[] {
+  let known = recorded.get(frame);
+  if (!known) {
+    known = new Map();
+    recorded.set(frame, known);
+  }
+  const key = `${node.id}:${index.map(dimKey).join(',')}`;
+  let reads = known.get(key);
+  if (!reads) {
+    reads = recording(frame, node, (ctx) => at(ctx, index)).reads;
+    known.set(key, reads);
+  }
+  return reads;
+}
+
 /** The direct reads of an elementwise, view or index node at an index of its output. */
 export function readsOf(frame: Frame, node: Node, index: readonly Dim[]): Access[] {
   const { form } = opRecord(node.op);
@@ -138,7 +173,7 @@ export function readsOf(frame: Frame, node: Node, index: readonly Dim[]): Access
     case 'view':
       return [{ ref: node.inputs[0], index: viewIndex(frame, node, index) }];
     case 'index':
-      return recording(frame, node, (ctx) => form.at(ctx, index)).reads;
+      return indexReads(frame, node, index, form.at);
     case 'assign':
       return [{ ref: node.inputs[0], index }];
     default:

@@ -20,6 +20,7 @@ import { foundSizes, mentionsAny } from '../graph/found-sizes.ts';
 import type { Constraint, Func, Node, Ref } from '../graph/func.ts';
 import { opRecord } from '../graph/op.ts';
 import type { Kernel } from '../kernel/ir.ts';
+import { withLengthArgument } from '../kernel/length.ts';
 import { type Analysis, analyse, bodiesOf, isKnownSizes } from './analysis.ts';
 import {
   type BodyContext,
@@ -260,11 +261,12 @@ export class BodyPlanner implements BodyContext {
   }
 
   private pushKernel(
-    kernel: Kernel,
+    exact: Kernel,
     views: readonly BufferView[],
-    args: readonly Dim[],
+    given: readonly Dim[],
     nodes: readonly string[],
   ): void {
+    const { kernel, args } = withLengthArgument({ kernel: exact, args: given });
     const position = this.up.next();
     for (const v of views) this.up.touch(v.buffer, position);
     const id = this.up.kernelId(kernel);

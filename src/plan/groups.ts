@@ -70,7 +70,7 @@ export function groupNodes(
 ): Group[] {
   const builder = new GroupBuilder(analysis, fuse, places);
   for (const id of analysis.order) if (analysis.solid.has(id)) builder.place(id);
-  return builder.groups;
+  return [...builder.groups];
 }
 
 function axesFor(shape: Dims, prefix: string): { syms: Sym[]; index: Dim[] } {
@@ -104,7 +104,9 @@ function indexEquals(a: readonly Dim[], b: readonly Dim[]): boolean {
 }
 
 class GroupBuilder {
-  readonly groups: Group[] = [];
+  readonly groups = new Set<Group>();
+  private readonly dependents = new Map<Group, Set<Group>>();
+  private made = 0;
   private readonly groupOf = new Map<number, Group>();
   private readonly func: Func;
   private readonly frame: Frame;
@@ -145,7 +147,8 @@ class GroupBuilder {
         if (this.wouldCycle(g, inputs)) continue;
         const place = kind === 'reduce' ? this.joinReduce(node, g) : this.joinMap(node, g);
         if (place) {
-          this.add(g, id, place, inputs);
+          if (place.level === 'full') this.takeIn(g, node, place.index, inputs);
+          this.add(g, id, place, this.inputGroups(id));
           return;
         }
       }
@@ -165,7 +168,7 @@ class GroupBuilder {
 
   private newGroup(kind: Group['kind'], level: number): Group {
     const g: Group = {
-      id: this.groups.length,
+      id: this.made++,
       kind,
       level,
       members: [],
@@ -175,7 +178,7 @@ class GroupBuilder {
       full: null,
       deps: new Set(),
     };
-    this.groups.push(g);
+    this.groups.add(g);
     return g;
   }
 
@@ -183,7 +186,14 @@ class GroupBuilder {
     g.members.push(id);
     g.places.set(id, place);
     this.groupOf.set(id, g);
-    for (const h of inputs) if (h !== g) g.deps.add(h);
+    for (const h of inputs) if (h !== g) this.depend(g, h);
+  }
+
+  private depend(g: Group, on: Group): void {
+    g.deps.add(on);
+    const known = this.dependents.get(on);
+    if (known) known.add(g);
+    else this.dependents.set(on, new Set([g]));
   }
 
   private inputGroups(id: number): Set<Group> {
@@ -203,6 +213,7 @@ class GroupBuilder {
     const node = this.func.nodes[id];
     const found = new Set<Group>();
     const shared: Group[] = [];
+    const read = this.elementsRead(node);
     for (const r of node.inputs) {
       let at = r.node;
       for (;;) {
@@ -215,6 +226,7 @@ class GroupBuilder {
         if (opRecord(n.op).form.kind !== 'view') break;
         at = n.inputs[0].node;
       }
+      if (!read.has(r.node)) continue;
       for (const u of this.analysis.users.get(at) ?? []) {
         const g = this.groupOf.get(u);
         if (g && g.kind === 'nest') shared.push(g);
@@ -225,6 +237,16 @@ class GroupBuilder {
     const first = [...found].sort((a, b) => reduces(b) - reduces(a) || b.id - a.id);
     const rest = shared.filter((g) => !found.has(g)).slice(0, 8);
     return [...first, ...new Set(rest)];
+  }
+
+  /** The inputs whose elements a node reads; of others, such as a shape, there is nothing to share. */
+  private elementsRead(node: Node): ReadonlySet<number> {
+    const { shape } = knownType(this.func, { node: node.id, port: 0 });
+    const refs =
+      opRecord(node.op).form.kind === 'index'
+        ? readsOf(this.frame, node, axesFor(shape, 's').index).map((read) => read.ref)
+        : node.inputs;
+    return new Set(refs.map((r) => r.node));
   }
 
   /** Whether one of the other inputs depends on the group. */
@@ -241,10 +263,66 @@ class GroupBuilder {
     return false;
   }
 
+  /**
+   * Joins other groups that a new member reads point by point to its own: what they compute then needs no
+   * buffer. Groups that come to depend on each other stay apart, and so do those that see variables change.
+   */
+  private takeIn(g: Group, node: Node, index: readonly Dim[], inputs: ReadonlySet<Group>): void {
+    if (!this.isPlainMap(g)) return;
+    const reads = readsOf(this.frame, node, index);
+    for (const h of inputs) {
+      if (h === g || h.level !== g.level || !this.isPlainMap(h)) continue;
+      if (!shapeEquals(h.full?.shape as Dims, g.full?.shape as Dims)) continue;
+      if (g.members.length + h.members.length >= MAX_MEMBERS) continue;
+      const isRead = (r: Access): boolean => h.places.has(this.traced(h, r).ref.node);
+      if (!reads.some(isRead) || !this.readsFit(h, reads, node, index)) continue;
+      if (this.wouldCycle(h, new Set([...this.inputGroups(node.id), g]))) continue;
+      this.unite(g, h);
+    }
+  }
+
+  /** Whether a group is parallel loops over elementwise members, none of which a write may change. */
+  private isPlainMap(g: Group): boolean {
+    if (g.kind !== 'nest' || g.redAxes.length > 0 || !g.full) return false;
+    return g.members.every((m) => {
+      const node = this.func.nodes[m];
+      if (opRecord(node.op).form.kind === 'assign') return false;
+      return node.inputs.every((r) => !this.isWritten(r.node));
+    });
+  }
+
+  /** Whether a node is, through views, a variable that this function writes. */
+  private isWritten(id: number): boolean {
+    let node = this.func.nodes[id];
+    while (opRecord(node.op).form.kind === 'view') node = this.func.nodes[node.inputs[0].node];
+    if (opRecord(node.op).form.kind !== 'readVariable') return false;
+    return this.analysis.written.has(node.attrs.variable as string);
+  }
+
+  /** Puts the members of `h` into `g`, which does not depend on it nor it on `g`. */
+  private unite(g: Group, h: Group): void {
+    for (const m of h.members) {
+      g.members.push(m);
+      g.places.set(m, h.places.get(m) as Place);
+      this.groupOf.set(m, g);
+    }
+    for (const d of h.deps) this.depend(g, d);
+    for (const u of this.dependents.get(h) ?? []) {
+      u.deps.delete(h);
+      this.depend(u, g);
+    }
+    this.groups.delete(h);
+  }
+
+  /** Where a read leads, through views, or at which member of a group it ends. */
+  private traced(g: Group, read: Access): Access {
+    return traceViews(this.frame, read, (id) => g.places.has(id));
+  }
+
   /** Every read that reaches a member, through views, must be at the member's own index. */
   private readsFit(g: Group, reads: readonly Access[], own: Node, index: readonly Dim[]): boolean {
     for (const read of reads) {
-      const at = traceViews(this.frame, read, (id) => g.places.has(id));
+      const at = this.traced(g, read);
       const place = g.places.get(at.ref.node);
       if (place && !indexEquals(place.index, at.index)) return false;
       if (place && at.ref.port !== 0) return false;
@@ -288,7 +366,7 @@ class GroupBuilder {
             .reads
         : readsOf(this.frame, member, place.index);
       for (const read of reads) {
-        const at = traceViews(this.frame, read, (id) => g.places.has(id));
+        const at = this.traced(g, read);
         const source = this.func.nodes[at.ref.node];
         const touches =
           opRecord(source.op).form.kind === 'readVariable' && source.attrs.variable === name;
@@ -359,7 +437,7 @@ class GroupBuilder {
     const to = new Map<string, Sym>();
     let hit = false;
     for (const read of reads) {
-      const at = traceViews(this.frame, read, (id) => g.places.has(id));
+      const at = this.traced(g, read);
       const place = g.places.get(at.ref.node);
       if (!place) continue;
       if (place.level !== 'full' || place.index.length !== at.index.length) return null;

@@ -41,6 +41,7 @@ import {
   type Frame,
   indexContext,
   knownType,
+  plainFrame,
   readsOf,
   reduceReads,
   scalarTypeOf,
@@ -95,6 +96,7 @@ class Lowering {
   private readonly params: Sym[] = [];
   private readonly args: Dim[] = [];
   private readonly localSyms = new Map<string, Dim>();
+  private readonly numbers = new Map<number, Dim>();
   private readonly axes = new Map<string, Sym>();
   private readonly results = new Map<number, Expr>();
 
@@ -118,6 +120,7 @@ class Lowering {
     this.frame = {
       func: this.func,
       rename: (d) => this.rename(d),
+      argument: (value) => this.argument(value),
       iteration: this.rename(homes.iteration),
       run: this.rename(dimOf(RUN_SYM)),
     };
@@ -197,13 +200,27 @@ class Lowering {
     return substituteDim(d, (s) => {
       const old = this.localSyms.get(s.id);
       if (old !== undefined) return old;
-      const local = makeSym(`d${this.params.length}`);
-      this.params.push(local);
-      this.args.push(symDim(s));
-      const out = symDim(local);
+      const out = this.parameter(symDim(s));
       this.localSyms.set(s.id, out);
       return out;
     });
+  }
+
+  /** The parameter that is given a number. */
+  private argument(value: number): Dim {
+    const old = this.numbers.get(value);
+    if (old !== undefined) return old;
+    const made = this.parameter(value);
+    this.numbers.set(value, made);
+    return made;
+  }
+
+  /** A new parameter of the kernel, and what it is given. */
+  private parameter(arg: Dim): Dim {
+    const local = makeSym(`d${this.params.length}`);
+    this.params.push(local);
+    this.args.push(arg);
+    return symDim(local);
   }
 
   private dtype(ref: Ref): DType {
@@ -282,7 +299,7 @@ class Lowering {
 
   private memberInputs(id: number, place: Place): number[] {
     const node = this.func.nodes[id];
-    const plain: Frame = { ...this.frame, rename: (x) => x };
+    const plain = plainFrame(this.func);
     const reads = place.red
       ? reduceReads(plain, node, () => ({ out: place.index, red: place.red as Dim[] })).reads
       : readsOf(plain, node, place.index);

@@ -2,7 +2,8 @@
 // advance instead of index arithmetic, what does not change in a loop is computed before it, and what is
 // used twice is computed once. The order of floating-point operations is the IR's.
 
-import { type Dim, dimKey, makeSym, splitAffine, symDim } from '../../core/dim.ts';
+import { type Dim, dimKey, makeSym, symDim } from '../../core/dim.ts';
+import { splitAffine } from '../../core/dim-affine.ts';
 import { InternalError } from '../../core/error.ts';
 import {
   argsOf,

@@ -2,7 +2,8 @@
 // rows, two stages where few points have much to do, and one invocation for each point otherwise.
 // Invariant: ways are told apart by the shape of loops and by sizes, never by an operation's name.
 
-import { type Dim, minDim, prodDims, splitAffine, subDim } from '../../core/dim.ts';
+import { type Dim, minDim, prodDims, subDim } from '../../core/dim.ts';
+import { splitAffine } from '../../core/dim-affine.ts';
 import { type Chunks, splitStages } from '../../kernel/gpu-schedule/split.ts';
 import {
   canShare,

@@ -2,15 +2,8 @@
 // `vectors` vectors of turns of another, the latter in vector lanes. Loops inside stay single and serve all.
 // Invariant: each point gets the operations it had, in order; what the copies share is computed once.
 
-import {
-  addDim,
-  type Dim,
-  makeSym,
-  type Sym,
-  splitAffine,
-  substituteDim,
-  symDim,
-} from '../../core/dim.ts';
+import { addDim, type Dim, makeSym, type Sym, substituteDim, symDim } from '../../core/dim.ts';
+import { splitAffine } from '../../core/dim-affine.ts';
 import {
   add,
   argsOf,

@@ -11,9 +11,9 @@ import {
   mentions,
   modDim,
   mulDim,
-  splitAffine,
   symDim,
 } from '../../core/dim.ts';
+import { splitAffine } from '../../core/dim-affine.ts';
 import type { Expr } from '../expr.ts';
 import type { ForStmt, Stmt } from '../ir.ts';
 import { dimsOf, exprsOf, mapStmts, substituteSyms, walkExprs, walkStmts } from '../rewrite.ts';

@@ -15,9 +15,9 @@ import {
   mulDim,
   prodDims,
   type Sym,
-  splitAffine,
   symDim,
 } from '../../core/dim.ts';
+import { splitAffine } from '../../core/dim-affine.ts';
 import type { Expr } from '../expr.ts';
 import type { ForStmt, Stmt, VarStmt } from '../ir.ts';
 import { collectExprSyms, substituteSyms, walkExprs, walkStmts } from '../rewrite.ts';

@@ -15,11 +15,11 @@ import {
   modDim,
   mulDim,
   type Sym,
-  splitAffine,
   subDim,
   sumDims,
   symDim,
 } from '../../core/dim.ts';
+import { splitAffine } from '../../core/dim-affine.ts';
 import { invariant } from '../../core/error.ts';
 import {
   add,
