@@ -120,6 +120,8 @@ function compareKeys(a: { key: string }, b: { key: string }): number {
 }
 
 function fromTerms(terms: readonly Term[]): Dim {
+  if (terms.length === 0) return 0;
+  if (terms.length === 1) return terms[0].coef === 0 ? 0 : fromSorted(terms);
   const byKey = new Map<string, Term>();
   for (const t of terms) {
     const old = byKey.get(t.key);
@@ -192,12 +194,11 @@ function joinDivMod(byKey: Map<string, Term>): void {
 /** Two terms that are one. */
 function joinable(byKey: Map<string, Term>): { low: Term; high: Term; joined: Dim } | undefined {
   for (const t of byKey.values()) {
-    if (t.coef === 0) continue;
-    const at = t.atoms.findIndex((a) => lowerPart(a) !== undefined);
-    if (at < 0) continue;
-    const { x, k, by } = lowerPart(t.atoms[at]) as LowerPart;
-    const rest = t.atoms.filter((_, i) => i !== at);
-    const others = fromAtoms(t.coef, rest);
+    const at = t.coef === 0 ? -1 : t.atoms.findIndex((a) => lowerPart(a) !== undefined);
+    const part = at < 0 ? undefined : lowerPart(t.atoms[at]);
+    if (!part) continue;
+    const { x, k, by } = part;
+    const others = fromAtoms(t.coef, t.atoms.toSpliced(at, 1));
     const upper = mulDim(floorDiv(k, by), floorDiv(x, k));
     const partner = termsOf(mulDim(others, upper));
     const high = partner.length === 1 ? byKey.get(partner[0].key) : undefined;
@@ -209,13 +210,7 @@ function joinable(byKey: Map<string, Term>): { low: Term; high: Term; joined: Di
 }
 
 /** `floordiv(mod(x, k), by)` where `by` divides `k`; 1 where it is just the remainder. */
-interface LowerPart {
-  readonly x: Dim;
-  readonly k: Dim;
-  readonly by: Dim;
-}
-
-function lowerPart(a: Atom): LowerPart | undefined {
+function lowerPart(a: Atom): { x: Dim; k: Dim; by: Dim } | undefined {
   if (a.kind === 'sym') return undefined;
   if (a.fn === 'mod') return { x: a.args[0], k: a.args[1], by: 1 };
   const inner = a.fn === 'floordiv' ? fnAtomOf(a.args[0], 'mod') : undefined;
@@ -229,11 +224,20 @@ function fromAtoms(coef: number, atoms: readonly Atom[]): Dim {
 
 /** `a + b`. */
 export function addDim(a: Dim, b: Dim): Dim {
-  if (typeof a === 'number' && typeof b === 'number') return a + b;
-  if (a === 0) return b;
-  if (b === 0) return a;
-  const [s, t] = [termsOf(a), termsOf(b)];
+  if (typeof a === 'number') return typeof b === 'number' ? a + b : addNumber(b, a);
+  if (typeof b === 'number') return addNumber(a, b);
+  const [s, t] = [a.terms, b.terms];
   return s.some(hasMod) || t.some(hasMod) ? fromTerms([...s, ...t]) : mergeTerms(s, t);
+}
+
+/** The constant term has the least key, and meets no other. */
+function addNumber(d: DimExpr, n: number): Dim {
+  if (n === 0) return d;
+  const [first] = d.terms;
+  if (first.key !== '') return fromSorted([term(n, []), ...d.terms]);
+  const rest = d.terms.slice(1);
+  const sum = first.coef + n;
+  return fromSorted(sum === 0 ? rest : [withCoef(first, sum), ...rest]);
 }
 
 /** `a - b`. */
@@ -522,16 +526,24 @@ export function substituteDim(d: Dim, to: (sym: Sym) => Dim | undefined): Dim {
   const kept: Term[] = [];
   let moved: Dim = 0;
   for (const t of d.terms) {
-    const atoms = t.atoms.map((a) => substituteAtom(a, to));
-    if (atoms.every((a) => a === undefined)) kept.push(t);
-    else {
-      let p: Dim = t.coef;
-      for (let i = 0; i < atoms.length; i++) p = mulDim(p, atoms[i] ?? fromAtom(t.atoms[i]));
-      moved = addDim(moved, p);
-    }
+    const p = substituteTerm(t, to);
+    if (p === undefined) kept.push(t);
+    else moved = addDim(moved, p);
   }
   // What is left of a sum in order is in order.
   return kept.length === d.terms.length ? d : addDim(fromSorted(kept), moved);
+}
+
+/** What takes the place of a term, or undefined where it stays. */
+function substituteTerm({ coef, atoms }: Term, to: (sym: Sym) => Dim | undefined): Dim | undefined {
+  let product: Dim | undefined;
+  for (let i = 0; i < atoms.length; i++) {
+    const next = substituteAtom(atoms[i], to);
+    if (next === undefined && product === undefined) continue;
+    product ??= fromAtoms(coef, atoms.slice(0, i));
+    product = mulDim(product, next ?? fromAtom(atoms[i]));
+  }
+  return product;
 }
 
 /** What takes the place of an atom, or undefined where it stays. */
@@ -560,7 +572,13 @@ export function symNames(d: Dim): ReadonlySet<string> {
   if (typeof d === 'number') return NO_NAMES;
   const known = namesCache.get(d);
   if (known) return known;
-  const names = new Set(symsOf(d).keys());
+  const names = new Set<string>();
+  for (const { atoms } of d.terms) {
+    for (const a of atoms) {
+      if (a.kind === 'sym') names.add(a.id);
+      else for (const x of a.args) for (const name of symNames(x)) names.add(name);
+    }
+  }
   namesCache.set(d, names);
   return names;
 }

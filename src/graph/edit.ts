@@ -15,6 +15,7 @@ export class FuncEdit {
   private readonly replaced = new Map<number, Node>();
   private readonly appended: Node[] = [];
   private readonly redirects = new Map<string, Ref>();
+  private readonly successors = new Map<number, number>();
 
   constructor(base: Func) {
     this.base = base;
@@ -46,6 +47,11 @@ export class FuncEdit {
     this.redirects.set(refKey(from), to);
   }
 
+  /** All that waits for node `from` waits for `to`, which has its effects. */
+  succeed(from: number, to: number): void {
+    this.successors.set(from, to);
+  }
+
   /** Where a ref leads after the redirects so far. */
   resolve(ref: Ref): Ref {
     let at = ref;
@@ -56,7 +62,8 @@ export class FuncEdit {
   }
 
   get isEmpty(): boolean {
-    return this.replaced.size + this.appended.length + this.redirects.size === 0;
+    const { replaced, appended, redirects, successors } = this;
+    return replaced.size + appended.length + redirects.size + successors.size === 0;
   }
 
   /** Applies everything; the base itself where nothing changed. */
@@ -71,12 +78,14 @@ export class FuncEdit {
     const added = this.appended.map((n) => this.redirected(n));
     const results = base.results.map((r) => this.resolve(r));
     const sameResults = results.every((r, i) => r === base.results[i]);
+    const effects = this.waited(base.effects);
     const [func, patches] = immer.produceWithPatches(base, (draft) => {
       // The draft is only written, with finished nodes: reading a draft would copy it node by node.
       const nodes = draft.nodes as Node[];
       for (const n of changes) nodes[n.id] = n;
       for (const n of added) nodes.push(n);
       if (!sameResults) draft.results = results;
+      if (effects !== base.effects) draft.effects = [...effects];
     });
     return { func, patches };
   }
@@ -88,6 +97,13 @@ export class FuncEdit {
       if (to !== r) changed = true;
       return to;
     });
-    return changed ? Object.freeze({ ...node, inputs }) : node;
+    const controls = this.waited(node.controls);
+    if (controls !== node.controls) changed = true;
+    return changed ? Object.freeze({ ...node, inputs, controls }) : node;
+  }
+  /** What is waited for in place of the nodes; the same list where none has a successor. */
+  private waited(ids: readonly number[]): readonly number[] {
+    if (!ids.some((id) => this.successors.has(id))) return ids;
+    return [...new Set(ids.map((id) => this.successors.get(id) ?? id))];
   }
 }

@@ -69,6 +69,7 @@ function mergeGroup(func: Func, list: readonly Node[]): Func {
     const portOf = (port: number): number =>
       port < carries ? port : (at.get(refKey(bodies[k].results[port])) as number);
     if (node.id !== first.id) {
+      edit.succeed(node.id, first.id);
       noteMergedSizes(node, (port) => ({ of: whole, port: portOf(port) }), sizes);
     }
     node.types.forEach((_, port) => {

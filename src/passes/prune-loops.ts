@@ -118,6 +118,7 @@ function rebuild(func: Func, edit: FuncEdit, node: Node, kept: Kept): void {
   // The name stays, so that symbols named after the node stay the same; the old node is dead.
   edit.append(reinferNode({ ...node, id, inputs, attrs: next }, known));
   edit.replace(Object.freeze({ ...node, name: `${node.name}/pruned${id}` }));
+  edit.succeed(node.id, id);
   results.forEach((old, port) => {
     edit.redirect({ node: node.id, port: old }, { node: id, port });
   });

@@ -2,10 +2,11 @@
 // some step; the others (views, leaves, reads, known sizes) are looked through. Variables are put in
 // versions here: a read sees the version of the last write that it is ordered after.
 
-import { collectSyms, type Sym, symsOf } from '../core/dim.ts';
+import { collectSyms, dimEquals, dimOf, type Sym, symsOf } from '../core/dim.ts';
 import { InternalError } from '../core/error.ts';
 import type { Func, Node, Ref } from '../graph/func.ts';
 import { opRecord } from '../graph/op.ts';
+import { knownType, plainFrame, readsOf, traceViews } from './access.ts';
 
 /** The variables that a function's bodies read and write. */
 interface BodyVariables {
@@ -397,7 +398,11 @@ function versionVariables(
       const late = direct.users.some((u) => u !== write && after.has(u));
       if (form === 'loop' || form === 'branch') {
         precede(value, write);
-      } else if (late || (direct.reachesResult && results.size > 0)) {
+      } else if (
+        late ||
+        (direct.reachesResult && results.size > 0) ||
+        readsElsewhere(func, write, value)
+      ) {
         if (form !== 'readVariable') {
           throw new InternalError(`"${func.nodes[value].name}" is used after a later write`);
         }
@@ -407,6 +412,19 @@ function versionVariables(
     }
   }
   return { edges, copiedReads, written };
+}
+
+/** Whether a write takes a value, through views, from other places than those it writes at the time. */
+function readsElsewhere(func: Func, write: number, value: number): boolean {
+  const node = func.nodes[write];
+  if (opRecord(node.op).form.kind !== 'assign') return false;
+  const frame = plainFrame(func);
+  const { shape } = knownType(func, { node: write, port: 0 });
+  const index = shape.map((d, i) => (d === 1 ? 0 : dimOf(`w${i}`, `w${i}`, { extent: d })));
+  return readsOf(frame, node, index).some((read) => {
+    const at = traceViews(frame, read, () => false);
+    return at.ref.node === value && !at.index.every((d, i) => dimEquals(d, index[i]));
+  });
 }
 
 function successors(func: Func, order: readonly number[]): Map<number, number[]> {

@@ -59,6 +59,12 @@ export function isOwnStep(g: Group): boolean {
   return g.kind === 'opaque' || g.kind === 'placed';
 }
 
+/** Whether a group holds a reduction, be it over axes of size 1, which need no loop. */
+function reduces(g: Group): boolean {
+  for (const place of g.places.values()) if (place.red) return true;
+  return false;
+}
+
 /** A kernel with more members than this gains nothing more from fusion. */
 const MAX_MEMBERS = 160;
 
@@ -283,7 +289,7 @@ class GroupBuilder {
 
   /** Whether a group is parallel loops over elementwise members, none of which a write may change. */
   private isPlainMap(g: Group): boolean {
-    if (g.kind !== 'nest' || g.redAxes.length > 0 || !g.full) return false;
+    if (g.kind !== 'nest' || reduces(g) || !g.full) return false;
     return g.members.every((m) => {
       const node = this.func.nodes[m];
       if (opRecord(node.op).form.kind === 'assign') return false;
@@ -401,7 +407,7 @@ class GroupBuilder {
     const fit = this.matchReduce(node, g);
     if (!fit) return null;
     const { red, outSyms, redSyms } = fit;
-    if (g.redAxes.length > 0) {
+    if (reduces(g)) {
       const same =
         redSyms.length === g.redAxes.length && redSyms.every((s, i) => s.id === g.redAxes[i].id);
       if (!same) return null;

@@ -21,6 +21,7 @@ import type { Graph } from '../graph/graph.ts';
 import { Tensor } from '../graph/tensor.ts';
 import type { StartSym } from '../plan/types.ts';
 import { DeviceTensor, heldValue } from './device-tensor.ts';
+import { RUN_OPTIONS } from './options.ts';
 
 /** What can be fed: a tensor or something that stands for one (a variable). */
 export type Feedable = Tensor | { asTensor(): Tensor };
@@ -84,6 +85,9 @@ function* pairs(feeds: Feeds): Iterable<readonly [Feedable | string, unknown]> {
   yield* Object.entries(feeds);
 }
 
+/** What is taken for a feed where the arguments of `run` are mixed up. */
+const PARAMETERS: readonly string[] = ['feeds', ...RUN_OPTIONS];
+
 function byName(graph: Graph, name: string): Tensor {
   try {
     const op = /:\d+$/.test(name) ? graph.getTensorByName(name) : graph.getOperationByName(name);
@@ -94,9 +98,11 @@ function byName(graph: Graph, name: string): Tensor {
       `"${name}" has no output to feed. Feed a placeholder or tensor.`,
     );
   } catch (e) {
-    if (e instanceof GraphError)
-      throw new FeedError('feed/name', `feeds: ${e.message}`, { cause: e });
-    throw e;
+    if (!(e instanceof GraphError)) throw e;
+    const hint = PARAMETERS.includes(name)
+      ? ` Feeds are the second argument of run, options the third: run(fetches, feeds, { ${RUN_OPTIONS.join(', ')} }).`
+      : '';
+    throw new FeedError('feed/name', `feeds: ${e.message}${hint}`, { cause: e });
   }
 }
 

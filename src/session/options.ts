@@ -87,7 +87,8 @@ const SESSION_OPTIONS: readonly (keyof SessionOptions)[] = [
   'verify',
   'exact',
 ];
-const RUN_OPTIONS: readonly (keyof RunOptions)[] = ['timeoutMs', 'signal', 'keep'];
+/** The names of {@link RunOptions}. */
+export const RUN_OPTIONS: readonly (keyof RunOptions)[] = ['timeoutMs', 'signal', 'keep'];
 export const PUT_OPTIONS: readonly (keyof PutOptions)[] = ['dtype', 'shape'];
 export const CALLABLE_SPEC: readonly (keyof CallableSpec<unknown>)[] = ['fetches', 'feeds'];
 

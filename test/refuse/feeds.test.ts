@@ -41,6 +41,10 @@ for (const backend of ['reference', 'cpu']) {
       refuses(() => session.run([step, out], feeds), tl.FeedError, code, message);
 
     it('an unknown name', () => bad({ z: 1 }, 'feed/name', /no operation "z" in the graph/));
+    it('feeds and options in one', () =>
+      bad({ feeds: { x: [[1, 1]] } }, 'feed/name', /Feeds are the second argument of run/));
+    it('options in place of feeds', () =>
+      bad({ timeoutMs: 5 }, 'feed/name', /options the third: run\(fetches, feeds, \{ timeoutMs/));
     it('a missing feed', () =>
       bad(
         { x: [[1, 1]] },

@@ -78,7 +78,9 @@ function targetOf(
   if (s.kind !== 'for' || s.role !== 'lane' || !isPlain(s) || s.body.length !== 1) return undefined;
   const [store] = s.body;
   if (store.kind !== 'store' || splitAffine(store.index, s.axis.id)?.coef !== 1) return undefined;
-  if (buffers.find((b) => b.name === store.buffer)?.access !== 'write') return undefined;
+  const buffer = buffers.find((b) => b.name === store.buffer);
+  // A narrower element would not hold what is stashed.
+  if (buffer?.access !== 'write' || buffer.type !== store.value.type) return undefined;
   let touched = 0;
   walkStmts(body, (t) => {
     if (t.kind === 'store' && t.buffer === store.buffer) touched++;
