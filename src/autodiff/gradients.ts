@@ -3,13 +3,14 @@
 
 import { isFloat } from '../core/dtype.ts';
 import { DTypeError, GraphError, ValueError } from '../core/error.ts';
-import { checkOptions } from '../core/options.ts';
+import { checkOptions, isList, nameOf } from '../core/options.ts';
 import { withGraph } from '../graph/current.ts';
 import type { Node } from '../graph/func.ts';
 import type { Graph } from '../graph/graph.ts';
 import { opRecord } from '../graph/op.ts';
 import { Tensor } from '../graph/tensor.ts';
 import { refKey, visit } from '../graph/walk.ts';
+import { isSymbolic } from '../ops/convert.ts';
 import { add } from '../ops/math.ts';
 import { onesLike } from '../ops/shape.ts';
 import { branchGradient, type Differentiable, type ReadInside } from './branch.ts';
@@ -40,8 +41,14 @@ export function gradients(
   options: GradientOptions = {},
 ): (Tensor | null)[] {
   checkOptions('gradients', options, GRADIENT_OPTIONS);
-  const targets = ys instanceof Tensor ? [ys] : ys;
-  const sources = Array.isArray(xs) ? (xs as readonly Differentiable[]) : [xs as Differentiable];
+  const targets = isList(ys) ? (ys as readonly Tensor[]) : [ys as Tensor];
+  const sources = isList(xs) ? (xs as readonly Differentiable[]) : [xs as Differentiable];
+  for (const y of targets) {
+    if (!(y instanceof Tensor)) throw notSymbolic('ys', y, 'tensors, such as a loss');
+  }
+  for (const x of sources) {
+    if (!isSymbolic(x)) throw notSymbolic('xs', x, 'tensors or variables of the graph');
+  }
   if (targets.length === 0)
     throw new ValueError(
       'gradients/empty',
@@ -65,6 +72,13 @@ export function gradients(
     graph.nameScope(options.name ?? 'gradients', () =>
       new Backward(graph, options).run(targets, sources),
     ),
+  );
+}
+
+function notSymbolic(what: string, got: unknown, want: string): ValueError {
+  return new ValueError(
+    'gradients/value',
+    `gradients: ${what} are ${want}, got ${nameOf(got)}. Write gradients(ys, xs).`,
   );
 }
 

@@ -20,6 +20,7 @@ import { constraintHolds } from '../graph/constraint.ts';
 import type { Kernel } from '../kernel/ir.ts';
 import { type BufferView, type HostStep, type Plan, RUN_SYM, type Step } from '../plan/types.ts';
 import type { Backend, Device, DeviceValue, Executable, RunBindings } from './backend.ts';
+import { chosenBranch } from './chosen-branch.ts';
 import { variableShape } from './cpu/analysis.ts';
 import { callHost } from './host-call.ts';
 import { uninitialized } from './variable-error.ts';
@@ -340,8 +341,7 @@ class PlanRun<M, C> {
         return;
       case 'branch': {
         const v = await this.#scalar(s.selector);
-        const at = s.selectorType === 'bool' ? (v ? 0 : 1) : v;
-        await this.#steps(s.branches[Math.max(0, Math.min(s.branches.length - 1, at))]);
+        await this.#steps(s.branches[chosenBranch(s.selectorType, v, s.branches.length)]);
         return;
       }
       case 'loop': {

@@ -1,7 +1,9 @@
 // The element types of tensors, one table row each. Everything that depends on a dtype (storage,
 // kinds, default values) reads this table, so that a new dtype is a new row and not a new `switch`.
 
+import { DTypeError } from './error.ts';
 import { bfloatBits, bfloatValue, halfBits, halfValue, roundBfloat, roundHalf } from './half.ts';
+import { nameOf } from './options.ts';
 
 /** An element type of a tensor. */
 export type DType =
@@ -227,7 +229,14 @@ export const DTYPES: readonly DType[] = Object.keys(TABLE) as DType[];
 
 /** The table row of a dtype. */
 export function dtypeInfo(dtype: DType): DTypeInfo {
-  return TABLE[dtype];
+  return TABLE[dtype] ?? noDType(dtype);
+}
+
+function noDType(name: unknown): never {
+  throw new DTypeError(
+    'dtype/unknown',
+    `there is no dtype ${nameOf(name)}. Use one of ${dtypeNames()}.`,
+  );
 }
 
 /** Whether a string names a dtype. */
@@ -237,7 +246,7 @@ export function isDType(name: unknown): name is DType {
 
 /** Whether a dtype holds floating-point numbers. */
 export function isFloat(dtype: DType): boolean {
-  return TABLE[dtype].kind === 'float';
+  return dtypeInfo(dtype).kind === 'float';
 }
 
 /** The value that the largest of no elements has: nothing is below it. */
@@ -257,26 +266,31 @@ export function dtypeNames(kinds: readonly DTypeKind[] = ['float', 'int', 'bool'
 
 /** Whether a dtype's values fill less than the machine type that computes them. */
 export function isNarrow(dtype: DType): boolean {
-  const { scalar, storage } = TABLE[dtype];
+  const { scalar, storage } = dtypeInfo(dtype);
   return scalar !== storage;
 }
 
 /** Elements as numbers: those of 16-bit floats from their bits, all others as they are. */
 export function toNumbers(dtype: DType, data: TypedArray): TypedArray {
-  const { half } = TABLE[dtype];
+  const { half } = dtypeInfo(dtype);
   if (!half || !(data instanceof Uint16Array)) return data;
   return Float32Array.from(data, half.value);
 }
 
 /** Elements as they are stored: those of 16-bit floats as bits. */
 export function toStorage(dtype: DType, data: TypedArray): TypedArray {
-  const { half } = TABLE[dtype];
+  const { half } = dtypeInfo(dtype);
   if (!half || data instanceof Uint16Array) return data;
   return Uint16Array.from(data, half.bits);
 }
 
 /** Whether elements are bigints on the host. */
 export function isBig(dtype: DType): boolean {
-  const { kind, bytes } = TABLE[dtype];
+  const { kind, bytes } = dtypeInfo(dtype);
   return kind === 'int' && bytes === 8;
+}
+
+/** A number as an element of a dtype's storage: a bigint where elements are. */
+export function elementOf(dtype: DType, value: number): number {
+  return (isBig(dtype) ? BigInt(value) : value) as number;
 }

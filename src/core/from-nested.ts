@@ -12,6 +12,7 @@ import {
 } from './dtype.ts';
 import { DTypeError, ValueError } from './error.ts';
 import { NDArray, ndarrayOf } from './ndarray.ts';
+import { nameOf } from './options.ts';
 
 /** What can be turned into an NDArray. */
 export type ArrayLike =
@@ -100,7 +101,7 @@ function convert(x: unknown, dtype: DType | undefined): NDArray {
   }
   throw new ValueError(
     'value/not-array',
-    `${x === null ? 'null' : typeof x} is no tensor value. ` +
+    `${nameOf(x)} is no tensor value. ` +
       'Use a number, boolean, typed array, NDArray or nested arrays of them.',
   );
 }
@@ -138,6 +139,12 @@ function shapeOf(x: ArrayLike): number[] {
   let at: ArrayLike = x;
   while (typeof at === 'object') {
     if (at instanceof NDArray) return [...shape, ...at.shape];
+    if (!Array.isArray(at) && !ArrayBuffer.isView(at)) {
+      throw new ValueError(
+        'value/element',
+        `the list holds ${nameOf(at)}, which is no number. Await promises; make one tensor of several with stack().`,
+      );
+    }
     shape.push(at.length);
     if (at.length === 0 || !Array.isArray(at)) break;
     at = at[0];

@@ -3,6 +3,7 @@
 
 import { type DType, dtypeInfo, type NumericDType, type TypedArray } from './dtype.ts';
 import { ValueError } from './error.ts';
+import { isList, nameOf } from './options.ts';
 
 /** The arrays that `toArray` gives, or a number or boolean for a scalar. */
 export type NestedArray = number | bigint | boolean | NestedArray[];
@@ -24,14 +25,22 @@ export interface DataOf {
   bool: Uint8Array;
 }
 
-/** A dense tensor value on the host. */
+/** Marks data that fit their shape; the exact reference holds floats of any width as float64. */
+const CHECKED = Symbol('checked');
+
+/**
+ * A dense tensor value on the host. Throws DTypeError `dtype/unknown`, ValueError `ndarray/shape` for what is no
+ * shape, `ndarray/data` for data that are no typed array of as many elements.
+ */
 export class NDArray<D extends DType = NumericDType> {
   readonly dtype: D;
   readonly shape: readonly number[];
   /** Row-major elements; `bool` is 0 or 1. */
   readonly data: DataOf[D];
 
-  constructor(dtype: D, shape: readonly number[], data: DataOf[D]) {
+  constructor(dtype: D, shape: readonly number[], data: DataOf[D]);
+  constructor(dtype: D, shape: readonly number[], data: DataOf[D], trust?: typeof CHECKED) {
+    if (trust !== CHECKED) checkArray(dtype, shape, data);
     this.dtype = dtype;
     this.shape = Object.isFrozen(shape) ? shape : Object.freeze([...shape]);
     this.data = data;
@@ -94,6 +103,30 @@ export class NDArray<D extends DType = NumericDType> {
   }
 }
 
+function checkArray(dtype: DType, shape: unknown, data: unknown): void {
+  const { alloc } = dtypeInfo(dtype);
+  const isSize = (d: unknown): boolean => Number.isInteger(d) && (d as number) >= 0;
+  if (!isList(shape) || ![...shape].every(isSize)) {
+    throw new ValueError(
+      'ndarray/shape',
+      `NDArray: ${nameOf(shape)} is no shape. Use a list of integers >= 0.`,
+    );
+  }
+  const sizes = [...shape] as number[];
+  const size = sizeOf(sizes);
+  // The exact reference holds floats of any width as float64.
+  const { name: storage } = alloc(0).constructor;
+  // By name, since arrays of another realm have another constructor.
+  const given = ArrayBuffer.isView(data) ? data.constructor.name : '';
+  if (given === storage && (data as TypedArray).length === size) return;
+  const got = given === '' ? nameOf(data) : `${given} of ${(data as TypedArray).length}`;
+  throw new ValueError(
+    'ndarray/data',
+    `NDArray: ${dtype}(${sizes.join(', ')}) takes a ${storage} of ${size} elements, got ${got}. ` +
+      'Pass one, or feed nested arrays.',
+  );
+}
+
 const shortText = (x: number | bigint): string =>
   typeof x === 'bigint' ? String(x) : String(Number(x.toPrecision(7)));
 
@@ -114,7 +147,11 @@ export function zerosOf<D extends DType>(dtype: D, shape: readonly number[]): ND
   return new NDArray(dtype, shape, dtypeInfo(dtype).alloc(sizeOf(shape)) as DataOf[D]);
 }
 
+const Made = NDArray as new (
+  ...args: [...ConstructorParameters<typeof NDArray<NumericDType>>, typeof CHECKED]
+) => NDArray;
+
 /** An NDArray of a dtype that only the run knows: elements of 64 bits pass under the type of numbers. */
 export function ndarrayOf(dtype: DType, shape: readonly number[], data: TypedArray): NDArray {
-  return new NDArray(dtype as NumericDType, shape, data as DataOf[NumericDType]);
+  return new Made(dtype as NumericDType, shape, data as DataOf[NumericDType], CHECKED);
 }

@@ -173,6 +173,8 @@ export interface OpRecord<A extends Attrs = Attrs> {
   /** Documentation of each attribute. */
   readonly attrs: Readonly<Record<string, string>>;
   readonly effect?: Effect;
+  /** What it means that the check of an op with the effect `check` fails, and how to mend it. */
+  readonly failure?: string;
   /** Output types from input types; throws ShapeError, DTypeError or ValueError without names. */
   infer(ctx: InferContext<A>): InferResult;
   /** Output dtypes where an input's rank is unknown; the first input's where absent. */

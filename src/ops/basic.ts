@@ -2,7 +2,7 @@
 
 import { type DType, dtypeInfo, dtypeNames, isBig, isDType, isFloat } from '../core/dtype.ts';
 import { DTypeError } from '../core/error.ts';
-import { checkOptions } from '../core/options.ts';
+import { checkList, checkOptions } from '../core/options.ts';
 import { getDefaultGraph } from '../graph/graph.ts';
 import { defineOp } from '../graph/op.ts';
 import { type Operation, Tensor } from '../graph/tensor.ts';
@@ -116,6 +116,7 @@ export function group(
   options: OpOptions = {},
 ): Operation {
   checkOptions('group', options, OP_OPTIONS);
+  checkList('group: inputs', inputs);
   const controls = inputs.map((x) => {
     if (x instanceof Tensor) return x.op;
     return isSymbolic(x) ? x.asTensor().op : (x as Operation);

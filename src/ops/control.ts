@@ -400,7 +400,7 @@ export function cond<R extends Nest<TensorLike>>(
   return branches(options.name ?? 'cond', toTensor(pred), [trueFn, falseFn]);
 }
 
-/** The results of the function whose number `index` (an int32 scalar) is; the last where it is beyond. */
+/** The results of the function whose number `index` (an int32 scalar) is; the last where there is none, as for -1. */
 export function switchCase<R extends Nest<TensorLike>>(
   index: TensorLike,
   fns: readonly (() => R)[],

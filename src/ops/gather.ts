@@ -14,7 +14,7 @@ import {
   type Sym,
   symDim,
 } from '../core/dim.ts';
-import { type DType, dtypeInfo, isFloat } from '../core/dtype.ts';
+import { type DType, dtypeInfo, elementOf, isFloat } from '../core/dtype.ts';
 import { DTypeError, ValueError } from '../core/error.ts';
 import { sizeOf } from '../core/ndarray.ts';
 import { checkOptions } from '../core/options.ts';
@@ -65,6 +65,9 @@ export const checkIndicesOp = defineOp({
   inputs: ['indices', 'size'],
   attrs: {},
   effect: 'check',
+  failure:
+    'an index is out of range. Indices and labels count from 0 and stay below the size of their axis or the ' +
+    'number of classes.',
   infer: ({ types: [x] }) => {
     needInt(x.dtype, 'indices');
     return { types: [x] };
@@ -253,7 +256,7 @@ export const oneHotOp = defineOp<OneHotAttrs>({
             x.shape,
           )
         ];
-      data[i] = j === index[at] ? attrs.on : attrs.off;
+      data[i] = elementOf(attrs.dtype, Number(j) === index[at] ? attrs.on : attrs.off);
     });
     return [{ dtype: attrs.dtype, shape: out, data }];
   },

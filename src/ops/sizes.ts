@@ -3,7 +3,8 @@
 // `asSize`, which the plan binds in mid-run.
 
 import { floorDiv, prodDims } from '../core/dim.ts';
-import { DTypeError, ShapeError } from '../core/error.ts';
+import { DTypeError, ShapeError, ValueError } from '../core/error.ts';
+import { nameOf } from '../core/options.ts';
 import type { Dims } from '../core/type.ts';
 import { getDefaultGraph } from '../graph/graph.ts';
 import { defineOp, type InferContext, type InferResult } from '../graph/op.ts';
@@ -108,6 +109,13 @@ export function shapeTensor(shape: ShapeLike): Tensor {
     const graph = getDefaultGraph();
     const vectors = parts.map((p) => graph.add('expandDims', [p], { axis: 0 }).output());
     return graph.add('concat', vectors, { axis: 0 }).output();
+  }
+  const unknown = list?.findIndex((d) => d === null || d === undefined) ?? -1;
+  if (unknown >= 0) {
+    throw new ValueError(
+      'value/shape',
+      `the shape ${nameOf(list)} has no size at [${unknown}]. Use numbers, int32 scalars, or the shape of a tensor: shape(x).`,
+    );
   }
   const value = list && list.length === 0 ? new Int32Array(0) : shape;
   return constantOf(value, 'int32');

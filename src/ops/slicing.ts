@@ -2,9 +2,10 @@
 // known as sizes make views; positions computed in the run are read by the kernel and clamped.
 
 import { addDim, type Dim, dimEquals, mulDim, subDim, sumDims } from '../core/dim.ts';
+import { elementOf, isFloat } from '../core/dtype.ts';
 import { DTypeError, ShapeError, ValueError } from '../core/error.ts';
 import { sizeOf } from '../core/ndarray.ts';
-import { checkList, checkOptions } from '../core/options.ts';
+import { checkList, checkOptions, isList, nameOf } from '../core/options.ts';
 import { type Dims, resolveAxis, shapeToString } from '../core/type.ts';
 import { getDefaultGraph } from '../graph/graph.ts';
 import { defineOp, type IndexContext, type InferContext } from '../graph/op.ts';
@@ -179,7 +180,7 @@ export const padToOp = defineOp<{ readonly value: number }>({
   },
   reference: (ctx, [x, begin, shape], { value }) => {
     const to = Array.from(shape.data);
-    const data = ctx.alloc(x.dtype, sizeOf(to)).fill(value);
+    const data = ctx.alloc(x.dtype, sizeOf(to)).fill(elementOf(x.dtype, value));
     forEachIndex(x.shape, (index, i) => {
       const at = index.map((j, a) => j + begin.data[a]);
       if (at.every((j, a) => j >= 0 && j < to[a])) data[linear(at, to)] = x.data[i];
@@ -402,6 +403,7 @@ export function concat(
   options: OpOptions = {},
 ): Tensor {
   checkOptions('concat', options, OP_OPTIONS);
+  checkList('concat: values', values);
   return inGraphOf(values, () => {
     const like = values.find((v) => isSymbolic(v));
     const dtype = like === undefined ? undefined : toTensor(like).dtype;
@@ -413,6 +415,7 @@ export function concat(
 /** The tensors, of one shape, along a new axis. */
 export function stack(values: readonly TensorLike[], options: AxisOptions = {}): Tensor {
   checkOptions('stack', options, AXIS_OPTIONS);
+  checkList('stack: values', values);
   const axis = options.axis ?? 0;
   return inGraphOf(values, () =>
     getDefaultGraph().nameScope(options.name ?? 'stack', () =>
@@ -443,13 +446,22 @@ export function pad(
   options: PadOptions = {},
 ): Tensor {
   checkOptions('pad', options, PAD_OPTIONS);
+  checkList('pad: paddings', paddings);
   return inGraphOf([x], () =>
     getDefaultGraph().nameScope(options.name ?? 'Pad', () => {
       const t = toTensor(x);
-      if (paddings.flat().some((p) => !Number.isInteger(p) || p < 0)) {
+      const { value = 0 } = options;
+      const isSize = (p: unknown): boolean => Number.isInteger(p) && (p as number) >= 0;
+      if (!paddings.every((p) => isList(p) && p.length === 2 && p.every(isSize))) {
         throw new ValueError(
           'value/pad',
-          `pad: [${paddings.map((p) => `[${p}]`)}] must hold integers >= 0. Use slice() to cut.`,
+          `pad: ${nameOf(paddings)} must hold a pair [before, after] of integers >= 0 for each axis. Use slice() to cut.`,
+        );
+      }
+      if (typeof value !== 'number' || !(isFloat(t.dtype) || Number.isInteger(value))) {
+        throw new DTypeError(
+          'dtype/weak',
+          `pad: ${nameOf(value)} does not fit ${t.dtype}. Use an integer, or a float tensor.`,
         );
       }
       const begin = toTensor(
@@ -460,7 +472,7 @@ export function pad(
         paddings.map((p) => p[0] + p[1]),
         'int32',
       );
-      return padTo(t, begin, add(shapeOf(t), grow), options.value ?? 0);
+      return padTo(t, begin, add(shapeOf(t), grow), value);
     }),
   );
 }

@@ -325,7 +325,7 @@ export class BodyPlanner implements BodyContext {
       code = this.up.check({
         node: node.name,
         op: record.nodeName,
-        message: `${record.nodeName} "${node.name}" failed`,
+        message: `${record.nodeName} "${node.name}": ${record.failure ?? 'the check failed.'}`,
         site: node.site,
       });
     }

@@ -50,7 +50,10 @@ export interface SessionOptions {
 export interface RunOptions {
   /** Ends the run with a TimeoutError after this many milliseconds. */
   readonly timeoutMs?: number;
-  /** Ends the run with an AbortedError. */
+  /**
+   * Ends the run with an AbortedError. While the cpu backend computes in Node no event is handled, so that only
+   * `timeoutMs` ends a long computation there.
+   */
   readonly signal?: AbortSignal;
   /** Results stay on the device, as {@link DeviceTensor}s that can be fed again without a copy. */
   readonly keep?: boolean;

@@ -13,11 +13,12 @@ import type {
 import { getBackend } from '../backends/backend.ts';
 import { uninitialized } from '../backends/variable-error.ts';
 import type { DType, NumericDType } from '../core/dtype.ts';
-import { StateError, UnsupportedError, ValueError } from '../core/error.ts';
+import { GraphError, StateError, UnsupportedError, ValueError } from '../core/error.ts';
 import { toNDArray } from '../core/from-nested.ts';
 import { type HostTensor, NDArray, ndarrayOf } from '../core/ndarray.ts';
-import { checkList, checkOptions } from '../core/options.ts';
+import { checkList, checkOptions, nameOf } from '../core/options.ts';
 import { type Graph, getDefaultGraph } from '../graph/graph.ts';
+import { Tensor } from '../graph/tensor.ts';
 import { cutFunc } from '../passes/cut.ts';
 import { mergeLoops } from '../passes/merge-loops.ts';
 import type { PassOptions } from '../passes/pipeline.ts';
@@ -277,16 +278,21 @@ export class Session {
    */
   variableValue(v: { readonly name: string }): NDArray | undefined {
     this.checkOpen();
+    this.checkVariable('variableValue', v);
     const value = this.device.readVariable(v.name);
     return value && toResult(value);
   }
 
-  /** Sets a variable between runs. */
+  /**
+   * Sets a variable between runs, to a value of its dtype and shape. Throws ValueError `variable/shape`,
+   * GraphError `graph/foreign`.
+   */
   setVariable(
     v: { readonly name: string; readonly dtype: DType; readonly shape: readonly number[] },
     value: unknown,
   ): void {
     this.checkOpen();
+    this.checkVariable('setVariable', v);
     const array = toNDArray(value, v.dtype);
     if (array.shape.length !== v.shape.length || array.shape.some((d, i) => d !== v.shape[i])) {
       throw new ValueError(
@@ -305,6 +311,23 @@ export class Session {
     for (const p of this.programs.values()) p.dispose();
     this.programs.clear();
     this.device.close();
+  }
+
+  private checkVariable(what: string, v: unknown): void {
+    const given =
+      typeof v === 'object' && v !== null ? (v as { name?: unknown; graph?: unknown }) : {};
+    if (v instanceof Tensor || typeof given.name !== 'string') {
+      throw new ValueError(
+        'variable/none',
+        `${what} takes the variable itself, got ${v instanceof Tensor ? v : nameOf(v)}. Pass what variable() gave.`,
+      );
+    }
+    if (given.graph !== undefined && given.graph !== this.graph) {
+      throw new GraphError(
+        'graph/foreign',
+        `${what}: the variable "${given.name}" belongs to another graph. Use a session of that graph.`,
+      );
+    }
   }
 
   private checkOpen(): void {

@@ -2,8 +2,9 @@
 // clusters, tensors as edges labelled with their types. Ids are made here, never user names.
 
 import { Graph as CompoundGraph } from '@dagrejs/graphlib';
+import { ValueError } from '../core/error.ts';
 import { typeToString } from '../core/type.ts';
-import type { Graph } from '../graph/graph.ts';
+import { Graph } from '../graph/graph.ts';
 import { opRecord } from '../graph/op.ts';
 
 /** Label of a node: an operation, or a scope. */
@@ -21,6 +22,12 @@ export interface DrawnEdge {
 
 /** Builds the compound graph. Scopes are `s0`, `s1`, …, operations `n0`, `n1`, …. */
 export function drawnGraph(graph: Graph): CompoundGraph<unknown, DrawnNode, DrawnEdge> {
+  if (!(graph instanceof Graph)) {
+    throw new ValueError(
+      'value/graph',
+      `a graph is drawn, got ${String(graph)}. Pass the graph itself, such as tensor.graph.`,
+    );
+  }
   const out = new CompoundGraph<unknown, DrawnNode, DrawnEdge>({
     directed: true,
     compound: true,

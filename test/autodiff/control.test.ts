@@ -326,13 +326,13 @@ describe('cond', () => {
       checkTwice(hs, [xs, w], feeds);
     }));
 
-  it('chooses by number, the last one beyond', () =>
+  it('chooses by number, the last one where there is none', () =>
     inGraph(() => {
       const i = placeholder('int32', []);
       const x = placeholder('float32', []);
       const y = switchCase(i, [() => neg(x), () => square(x), () => mul(x, 7)]);
       const [g] = gradients(y, [x]) as Tensor[];
-      const values = [0, 1, 2, 9].map((v) => {
+      const values = [0, 1, 2, 9, -1].map((v) => {
         const feeds: Feeds = new Map<Tensor, HostTensor>([
           [i, int(v)],
           [x, host([3])],
@@ -342,6 +342,7 @@ describe('cond', () => {
       expect(values).toEqual([
         [-3, -1],
         [9, 6],
+        [21, 7],
         [21, 7],
         [21, 7],
       ]);

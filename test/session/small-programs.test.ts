@@ -123,6 +123,33 @@ const programs: readonly Program[] = [
       return { fetches: [after], want: [[2]] };
     },
   },
+  {
+    name: 'the last of branches for numbers that have none',
+    build: () => {
+      const i = tl.placeholder('int32', [3], { name: 'i' });
+      const fetches = [0, 1, 2].map((at) => {
+        const which = tl.squeeze(tl.slice(i, [at], [1]));
+        return tl.switchCase(which, [() => tl.constant(10), () => tl.constant(20)]);
+      });
+      return { fetches, feeds: { i: [-1, 0, 2] }, want: [[20], [10], [20]] };
+    },
+  },
+  {
+    name: 'padding and one-hot vectors of int64',
+    build: () => {
+      const x = tl.placeholder('int64', [2], { name: 'x' });
+      const padded = tl.cast(tl.pad(x, [[1, 1]], { value: 7 }), 'int32');
+      const hot = tl.oneHot([1, 0], 2, { dtype: 'int64' });
+      return {
+        fetches: [padded, tl.cast(hot, 'int32')],
+        feeds: { x: [1, 2] },
+        want: [
+          [7, 1, 2, 7],
+          [0, 1, 1, 0],
+        ],
+      };
+    },
+  },
   ...(['float16', 'bfloat16'] as const).map((dtype) => ({
     name: `rows of ${dtype}`,
     build: () => {

@@ -114,7 +114,7 @@ function evalBranch(node: Node, [selector, ...captured]: readonly HostTensor[], 
   const branches = node.attrs.branches as readonly Func[];
   const v = selector.data[0];
   const at = selector.dtype === 'bool' ? (v !== 0 ? 0 : 1) : v;
-  return evalFunc(branches[Math.max(0, Math.min(branches.length - 1, at))], captured, place);
+  return evalFunc(branches[at] ?? branches[branches.length - 1], captured, place);
 }
 
 function evalLoop(node: Node, inputs: readonly HostTensor[], place: Place): HostTensor[] {

@@ -19,6 +19,7 @@ import { refKey } from '../../graph/walk.ts';
 import { callReference } from '../../ops/reference.ts';
 import { liveOrder, variablesOfNode } from '../../plan/analysis.ts';
 import type { RunBindings } from '../backend.ts';
+import { chosenBranch } from '../chosen-branch.ts';
 
 /** The state of a run: variables, sizes bound so far, and when to stop. */
 export interface Run {
@@ -231,10 +232,8 @@ class Evaluation {
   private branch(node: Node, inputs: readonly HostTensor[]): HostTensor[] {
     const branches = node.attrs.branches as readonly Func[];
     const [selector, ...captured] = inputs;
-    const v = selector.data[0];
-    const at = selector.dtype === 'bool' ? (v !== 0 ? 0 : 1) : v;
-    const clamped = Math.max(0, Math.min(branches.length - 1, at));
-    return evaluateFunc(branches[clamped], captured, this.inside(node), this.iteration);
+    const at = chosenBranch(selector.dtype, selector.data[0], branches.length);
+    return evaluateFunc(branches[at], captured, this.inside(node), this.iteration);
   }
 
   private loop(node: Node, inputs: readonly HostTensor[]): HostTensor[] {

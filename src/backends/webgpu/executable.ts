@@ -17,6 +17,7 @@ import {
   type Step,
 } from '../../plan/types.ts';
 import type { Executable, ExecutableStats, RunBindings } from '../backend.ts';
+import { chosenBranch } from '../chosen-branch.ts';
 import { type Risks, risksOf, variableShape } from '../cpu/analysis.ts';
 import { callHost } from '../host-call.ts';
 import { uninitialized } from '../variable-error.ts';
@@ -302,8 +303,7 @@ export class GpuExecutable implements Executable {
           break;
         case 'branch': {
           const v = yield s.selector;
-          const at = s.selectorType === 'bool' ? (v ? 0 : 1) : v;
-          yield* this.#walk(s.branches[Math.max(0, Math.min(s.branches.length - 1, at))], run);
+          yield* this.#walk(s.branches[chosenBranch(s.selectorType, v, s.branches.length)], run);
           break;
         }
         case 'loop': {

@@ -352,9 +352,8 @@ class Entry {
     f.op('local.set', index);
     f.block();
     for (let i = 0; i < count; i++) f.block();
-    // Negative numbers take the first branch; as unsigned ones they would take the last.
-    f.op('i32.const', 0).op('local.get', index).op('local.get', index);
-    f.op('i32.const', 0).op('i32.lt_s').op('select');
+    // As unsigned ones, negative numbers are beyond the last branch too, and take it.
+    f.op('local.get', index);
     const labels = Array.from({ length: count }, (_, i) => i);
     f.op('br_table', labels.slice(0, -1), count - 1);
     step.branches.forEach((branch, i) => {

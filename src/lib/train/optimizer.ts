@@ -5,12 +5,12 @@ import { gradients } from '../../autodiff/gradients.ts';
 import { type DType, dtypeInfo } from '../../core/dtype.ts';
 import { ValueError } from '../../core/error.ts';
 import { NDArray } from '../../core/ndarray.ts';
-import { checkOptions, nameOf } from '../../core/options.ts';
+import { checkList, checkOptions, nameOf } from '../../core/options.ts';
 import { getDefaultGraph, nameScope } from '../../graph/graph.ts';
-import type { Operation, Tensor } from '../../graph/tensor.ts';
+import { type Operation, Tensor } from '../../graph/tensor.ts';
 import { cast, group } from '../../ops/basic.ts';
 import { constantOf, isSymbolic, type TensorLike, toTensor } from '../../ops/convert.ts';
-import { trainableVariables, type Variable, variable } from '../../ops/state.ts';
+import { trainableVariables, Variable, variable } from '../../ops/state.ts';
 
 /** A gradient (null where the loss does not depend on it) and its variable. */
 export type GradientPair = readonly [Tensor | null, Variable];
@@ -29,12 +29,21 @@ const MINIMIZE_OPTIONS: readonly (keyof MinimizeOptions)[] = [...COMPUTE_OPTIONS
 
 /** Throws ValueError `train/hyperparameter` for what is neither a number nor a tensor. */
 export function checkHyperparameter(what: string, x: unknown): void {
+  if (typeof x === 'number' && Number.isNaN(x)) {
+    throw new ValueError('train/hyperparameter', `${what} is NaN. Pass a number such as 0.1.`);
+  }
   const isArray = x instanceof NDArray || Array.isArray(x) || ArrayBuffer.isView(x);
   if (typeof x === 'number' || typeof x === 'bigint' || isArray || isSymbolic(x)) return;
   throw new ValueError(
     'train/hyperparameter',
     `${what} is a number or a scalar tensor, got ${nameOf(x)}. Pass one such as 0.1.`,
   );
+}
+
+/** The list, once it is seen to be one. */
+function checkedList(what: string, list: unknown): readonly unknown[] {
+  checkList(what, list);
+  return list as readonly unknown[];
 }
 
 /** Base class of optimizers. */
@@ -59,6 +68,19 @@ export abstract class Optimizer {
   /** The gradients of `loss` by the variables. */
   computeGradients(loss: Tensor, options: Pick<MinimizeOptions, 'varList'> = {}): GradientPair[] {
     checkOptions('computeGradients', options, COMPUTE_OPTIONS);
+    if (!(loss instanceof Tensor)) {
+      throw new ValueError(
+        'train/loss',
+        `${this.name}: the loss is a tensor, got ${nameOf(loss)}. Pass one such as reduceMean(…).`,
+      );
+    }
+    for (const v of checkedList('varList', options.varList ?? [])) {
+      if (v instanceof Variable) continue;
+      throw new ValueError(
+        'train/variable',
+        `${this.name}: varList holds variables, got ${v instanceof Tensor ? v : nameOf(v)}. Pass what variable() gave.`,
+      );
+    }
     const list = options.varList ?? loss.graph.asDefault(() => trainableVariables());
     if (list.length === 0) {
       throw new ValueError(
@@ -76,6 +98,13 @@ export abstract class Optimizer {
     options: Omit<MinimizeOptions, 'varList'> = {},
   ): Operation {
     checkOptions('applyGradients', options, APPLY_OPTIONS);
+    for (const pair of checkedList('applyGradients: pairs', pairs)) {
+      if (Array.isArray(pair) && pair.length === 2 && pair[1] instanceof Variable) continue;
+      throw new ValueError(
+        'train/pair',
+        `applyGradients takes pairs [gradient, variable], got ${pair instanceof Tensor ? pair : nameOf(pair)}. Pass what computeGradients gave.`,
+      );
+    }
     const given = pairs.filter((p): p is readonly [Tensor, Variable] => p[0] !== null);
     if (given.length === 0) {
       const names = pairs.map(([, v]) => v.name).join(', ');
