@@ -290,11 +290,11 @@ export function foldr<E extends Nest<TensorLike>, A extends Nest<TensorLike> = E
  * Applies `fn` to each slice along the leading axis of `elems` and stacks the results, which must have one
  * shape: where its sizes are found in the run, the run fails with `run/check` if they differ.
  */
-export function mapFn<E extends Nest<TensorLike>>(
-  fn: (elem: Packed<E>) => Nest<TensorLike>,
+export function mapFn<E extends Nest<TensorLike>, R extends Nest<TensorLike>>(
+  fn: (elem: Packed<E>) => R,
   elems: E,
   options: OpOptions = {},
-): Nest<Tensor> {
+): Packed<NoInfer<R>> {
   checkFunction('mapFn', fn);
   checkOptions('mapFn', options, OP_OPTIONS);
   const { leaves, structure } = flattenNest(elems);
@@ -306,7 +306,7 @@ export function mapFn<E extends Nest<TensorLike>>(
       result = out.structure;
       return { carries: [], ys: out.leaves.map((x) => toTensor(x)) };
     });
-    return (result as Structure).pack(ys);
+    return packAs(result as Structure, ys);
   });
 }
 

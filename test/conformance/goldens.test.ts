@@ -125,7 +125,7 @@ describe('goldens of TensorFlow', () => {
           [tl.foldl(twice, xs, ten), flow.foldl.init_10],
           [tl.foldr(twice, xs), flow.foldr.no_init],
           [tl.foldr(twice, xs, ten), flow.foldr.init_10],
-          [tl.mapFn((x) => tl.mul(tl.add(x, 3), 2), xs) as tl.Tensor, flow.map_fn.out],
+          [tl.mapFn((x) => tl.mul(tl.add(x, 3), 2), xs), flow.map_fn.out],
         ];
       }));
 

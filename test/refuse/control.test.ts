@@ -113,7 +113,7 @@ describe('sizes that a body finds', () => {
   for (const backend of ['reference', 'cpu']) {
     it(`in stacked results, on ${backend}`, async () => {
       const rows = tl.placeholder('float32', [null, 3], { name: 'rows' });
-      const y = tl.mapFn((row) => positive(row as tl.Tensor), rows) as tl.Tensor;
+      const y = tl.mapFn((row) => positive(row), rows);
       const session = new tl.Session({ backend });
       const run = (given: number[][]) =>
         session.run(y, { rows: tl.toNDArray(given.flat(), 'float32', [given.length, 3]) });

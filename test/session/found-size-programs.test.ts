@@ -107,7 +107,7 @@ function program(seed: number): Program {
       },
       () => {
         const a = pick(vectors);
-        const stacked = tl.mapFn((e) => tl.add(filter(a), e as tl.Tensor), pick(vectors));
+        const stacked = tl.mapFn((e) => tl.add(filter(a), e), pick(vectors));
         vectors.push(small(tl.reduceSum(stacked as tl.Tensor, { axis: below(2) })));
       },
       () => differentiate(pick(vectors)),
