@@ -57,6 +57,8 @@ function hoistFrom(edit: FuncEdit, loop: Node): void {
       Object.freeze({
         ...node,
         id: at,
+        // Loops may share a body, as a loop and its gradient do.
+        name: `${node.name}/hoisted${at}`,
         inputs: node.inputs.map((r) => outside.get(refKey(r)) as Ref),
         controls: [...loop.controls],
       }),

@@ -124,6 +124,23 @@ const programs: readonly Program[] = [
     },
   },
   {
+    name: 'a scan with invariant work, differentiated twice',
+    build: () => {
+      const x = tl.placeholder('float32', [3], { name: 'x' });
+      const w = tl.placeholder('float32', [], { name: 'w' });
+      const turn = (a: tl.Tensor, e: tl.Tensor) => tl.add(tl.mul(a, tl.square(tl.exp(w))), e);
+      const y = tl.reduceSum(tl.square(tl.scan(turn, x, { initializer: 0 })));
+      const [first] = tl.gradients(y, w) as tl.Tensor[];
+      const [second] = tl.gradients(first, w) as tl.Tensor[];
+      // With c = exp(2w): 1 + (c + 1)² + (c² + c + 1)², and c' = 2c; at c = 1.
+      return {
+        fetches: [y, first, second],
+        feeds: { x: [1, 1, 1], w: 0 },
+        want: [[14], [44], [216]],
+      };
+    },
+  },
+  {
     name: 'the last of branches for numbers that have none',
     build: () => {
       const i = tl.placeholder('int32', [3], { name: 'i' });
@@ -175,7 +192,7 @@ const programs: readonly Program[] = [
 
 const CONFIGURATIONS: readonly (readonly [string, Omit<tl.SessionOptions, 'graph'>])[] = [
   ['reference', { backend: 'reference' }],
-  ['cpu', { backend: 'cpu', threads: 1 }],
+  ['cpu', { backend: 'cpu', threads: 1, verify: true }],
   ['cpu without fusion', { backend: 'cpu', threads: 1, fuse: false }],
   ['webgpu', { backend: 'webgpu' }],
 ];
