@@ -180,6 +180,15 @@ const REDUCTIONS: readonly OpCase[] = [
     shapes: MATRICES,
     tolerance: 1e-5,
   }),
+  unary('softmax averaged', (x) => tl.reduceMean(tl.mul(tl.softmax(x), x)), FLOAT, {
+    shapes: [
+      sets('odd', [3, 5]),
+      sets('a column', [4, 1]),
+      sets('a row', [1, 4]),
+      open('dynamic', [3, 1]),
+    ],
+    tolerance: 1e-5,
+  }),
   unary('logSoftmax', (x) => tl.logSoftmax(x), FLOAT, { shapes: MATRICES, tolerance: 1e-5 }),
   unary('log of softmax', (x) => tl.log(tl.softmax(x)), FLOAT, {
     shapes: MATRICES,

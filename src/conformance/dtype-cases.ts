@@ -94,6 +94,7 @@ const NARROW: readonly OpCase[] = DTYPES.filter(isNarrowOrUnsigned).flatMap((dty
     one('neg', tl.neg),
     one('abs', (x) => tl.abs(tl.neg(x))),
     one('select', (x) => tl.select(tl.greater(x, 1), x, 0)),
+    ...(half ? [one('softmax', tl.softmax)] : []),
     {
       name: `matmul of ${dtype}`,
       op: 'dotGeneral',
