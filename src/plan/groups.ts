@@ -274,12 +274,12 @@ class GroupBuilder {
    * buffer. Groups that come to depend on each other stay apart, and so do those that see variables change.
    */
   private takeIn(g: Group, node: Node, index: readonly Dim[], inputs: ReadonlySet<Group>): void {
-    if (!this.isPlainMap(g)) return;
+    const others = [...inputs].filter((h) => h !== g && h.level === g.level && h.kind === 'nest');
+    if (others.length === 0 || !this.isPlainMap(g)) return;
     const reads = readsOf(this.frame, node, index);
-    for (const h of inputs) {
-      if (h === g || h.level !== g.level || !this.isPlainMap(h)) continue;
-      if (!shapeEquals(h.full?.shape as Dims, g.full?.shape as Dims)) continue;
-      if (g.members.length + h.members.length >= MAX_MEMBERS) continue;
+    for (const h of others) {
+      if (!h.full || !shapeEquals(h.full.shape, g.full?.shape as Dims)) continue;
+      if (g.members.length + h.members.length >= MAX_MEMBERS || !this.isPlainMap(h)) continue;
       const isRead = (r: Access): boolean => h.places.has(this.traced(h, r).ref.node);
       if (!reads.some(isRead) || !this.readsFit(h, reads, node, index)) continue;
       if (this.wouldCycle(h, new Set([...this.inputGroups(node.id), g]))) continue;
