@@ -2,7 +2,7 @@
 // in the other direction over that, whose turns compute the forward turn anew and differentiate it.
 // Random draws are stacked: another loop would draw anew.
 
-import { symsOf } from '../core/dim.ts';
+import { symsOf } from '../core/dim-syms.ts';
 import { isFloat } from '../core/dtype.ts';
 import { UnsupportedError } from '../core/error.ts';
 import type { TensorType } from '../core/type.ts';

@@ -1,6 +1,7 @@
 // Dims as linear functions of one symbol: what a loop adds to an index in each turn, and where it starts.
 
-import { type Dim, type DimExpr, floorDiv, mentions, pickTerms, symDim, type Term } from './dim.ts';
+import { type Dim, type DimExpr, floorDiv, pickTerms, symDim, type Term } from './dim.ts';
+import { mentions } from './dim-syms.ts';
 
 /** A dim in terms of one symbol: `coef * sym + rest`. */
 export interface Affine {

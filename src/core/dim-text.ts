@@ -1,6 +1,7 @@
 // Dims as people read them. Invariant: symbols show by name, anonymous ones as `?`.
 
-import { type Dim, symsOf } from './dim.ts';
+import type { Dim } from './dim.ts';
+import { symsOf } from './dim-syms.ts';
 
 /** How symbols without a name show. */
 const ANONYMOUS = '?';

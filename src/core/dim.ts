@@ -350,7 +350,7 @@ function findExtreme(d: DimExpr, high: boolean): Dim {
   for (const t of d.terms) {
     const up = t.coef > 0 === high;
     let p: Dim = t.coef;
-    for (const a of t.atoms) p = mulDim(p, extremeAtom(a, up));
+    for (const a of t.atoms) p = mulDim(p, isMonotone(t.atoms) ? extremeAtom(a, up) : fromAtom(a));
     out = addDim(out, p);
   }
   return out;
@@ -364,6 +364,7 @@ function extremeNumber(d: Dim, high: boolean): number {
     const up = coef > 0 === high;
     let product = coef;
     let isZero = false;
+    if (!isMonotone(atoms)) return Number.NaN;
     for (const a of atoms) {
       const n = extremeAtomNumber(a, up);
       product *= n;
@@ -382,10 +383,10 @@ function extremeAtomNumber(a: Atom, high: boolean): number {
     return typeof a.extent === 'number' ? a.extent - 1 : Number.NaN;
   }
   if (!hasAxis(a)) return Number.NaN;
-  if (!high) return 0;
+  if (!high && isNonNegativeAtom(a)) return 0;
   const [x, k] = a.args;
-  if (typeof k !== 'number' || k === 0) return Number.NaN;
-  if (a.fn === 'floordiv') return Math.floor(extremeNumber(x, true) / k);
+  if (typeof k !== 'number' || k <= 0) return Number.NaN;
+  if (a.fn === 'floordiv') return Math.floor(extremeNumber(x, high) / k);
   return a.fn === 'mod' ? k - 1 : Number.NaN;
 }
 
@@ -395,11 +396,33 @@ function extremeAtom(a: Atom, high: boolean): Dim {
     return high ? subDim(a.extent, 1) : 0;
   }
   if (!hasAxis(a)) return fromAtom(a);
-  if (a.fn === 'floordiv' && !hasAxisDim(a.args[1])) {
-    return high ? floorDiv(extreme(a.args[0], true), a.args[1]) : 0;
+  if (!high && isNonNegativeAtom(a)) return 0;
+  const [x, k] = a.args;
+  if (a.fn === 'floordiv' && !hasAxisDim(k) && isNonNegative(k)) {
+    return floorDiv(extreme(x, high), k);
   }
-  if (a.fn === 'mod' && !hasAxisDim(a.args[1])) return high ? subDim(a.args[1], 1) : 0;
-  return high ? fromAtom(a) : 0;
+  if (a.fn === 'mod' && !hasAxisDim(k) && high) return subDim(k, 1);
+  return fromAtom(a);
+}
+
+/** Whether a product grows with each of its factors: of several none may be negative. */
+function isMonotone(atoms: readonly Atom[]): boolean {
+  return atoms.length < 2 || atoms.every(isNonNegativeAtom);
+}
+
+const signs = new WeakMap<FnAtom, boolean>();
+
+/** Whether an atom is seen never to be negative: quotients and minima are where their arguments are. */
+function isNonNegativeAtom(a: Atom): boolean {
+  if (a.kind === 'sym') return true;
+  let known = signs.get(a);
+  if (known === undefined) {
+    if (a.fn === 'max') known = a.args.some(isNonNegative);
+    else if (a.fn === 'mod') known = isNonNegative(a.args[1]);
+    else known = a.fn === 'ne1' || a.args.every(isNonNegative);
+    signs.set(a, known);
+  }
+  return known;
 }
 
 function hasAxisDim(d: Dim): boolean {
@@ -416,7 +439,9 @@ export function isNonNegative(d: Dim): boolean {
 }
 
 const isPositiveSum = (d: Dim): boolean =>
-  typeof d === 'number' ? d >= 0 : d.terms.every((t) => t.coef >= 0);
+  typeof d === 'number'
+    ? d >= 0
+    : d.terms.every((t) => t.coef >= 0 && t.atoms.every(isNonNegativeAtom));
 
 /** Whether `0 <= a < b` can be seen. */
 function fitsBelow(a: Dim, b: Dim): boolean {
@@ -551,46 +576,4 @@ function substituteAtom(a: Atom, to: (sym: Sym) => Dim | undefined): Dim | undef
   if (a.kind === 'sym') return to(a);
   const args = a.args.map((x) => substituteDim(x, to));
   return args.some((x, i) => x !== a.args[i]) ? applyFn(a.fn, args) : undefined;
-}
-
-/** Adds the symbols of a dim to a map by id. */
-export function collectSyms(d: Dim, into: Map<string, Sym>): void {
-  if (typeof d === 'number') return;
-  for (const t of d.terms) {
-    for (const a of t.atoms) {
-      if (a.kind === 'sym') into.set(a.id, a);
-      else for (const x of a.args) collectSyms(x, into);
-    }
-  }
-}
-
-const NO_NAMES: ReadonlySet<string> = new Set();
-const namesCache = new WeakMap<DimExpr, ReadonlySet<string>>();
-
-/** The ids of the symbols of a dim. */
-export function symNames(d: Dim): ReadonlySet<string> {
-  if (typeof d === 'number') return NO_NAMES;
-  const known = namesCache.get(d);
-  if (known) return known;
-  const names = new Set<string>();
-  for (const { atoms } of d.terms) {
-    for (const a of atoms) {
-      if (a.kind === 'sym') names.add(a.id);
-      else for (const x of a.args) for (const name of symNames(x)) names.add(name);
-    }
-  }
-  namesCache.set(d, names);
-  return names;
-}
-
-/** The symbols of a dim, by id. */
-export function symsOf(d: Dim): Map<string, Sym> {
-  const out = new Map<string, Sym>();
-  collectSyms(d, out);
-  return out;
-}
-
-/** Whether a dim mentions a symbol. */
-export function mentions(d: Dim, id: string): boolean {
-  return typeof d !== 'number' && symNames(d).has(id);
 }

@@ -1,7 +1,8 @@
 // The sizes that a body finds while it runs. Invariant: nothing outside of the body mentions them, since a
 // branch may not be taken and each turn of a loop finds its own.
 
-import { collectSyms, type Dim, type Sym, symNames } from '../core/dim.ts';
+import type { Dim, Sym } from '../core/dim.ts';
+import { collectSyms, symNames } from '../core/dim-syms.ts';
 import type { Func, Node, Ref } from './func.ts';
 
 /** What a node calls the size along an axis of an output that one of its bodies tells. */

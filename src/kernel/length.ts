@@ -13,8 +13,8 @@ import {
   mulDim,
   substituteDim,
   symDim,
-  symsOf,
 } from '../core/dim.ts';
+import { symsOf } from '../core/dim-syms.ts';
 import type { Kernel, Stmt } from './ir.ts';
 import { freeSyms, substituteSyms } from './rewrite.ts';
 import { Names, nestOf } from './schedule/build.ts';

@@ -2,7 +2,8 @@
 // symbols, free symbols. Invariant: sharing is kept (each node is visited once per memo), what a
 // rewrite leaves alone stays the same object, and expression walks never recurse.
 
-import { collectSyms, type Dim, makeSym, type Sym, substituteDim, symDim } from '../core/dim.ts';
+import { type Dim, makeSym, type Sym, substituteDim, symDim } from '../core/dim.ts';
+import { collectSyms } from '../core/dim-syms.ts';
 import {
   argsOf,
   binary,

@@ -2,7 +2,8 @@
 // at one statement or one expression in its scope. Invariant: a kernel that passes has a meaning
 // for the interpreter and every code generator; a broken one is reported by rule and place.
 
-import { type Dim, dimKey, symsOf } from '../core/dim.ts';
+import { type Dim, dimKey } from '../core/dim.ts';
+import { symsOf } from '../core/dim-syms.ts';
 import { InternalError } from '../core/error.ts';
 import { argsOf, type Expr, type Lanes, type ScalarType } from './expr.ts';
 import type { AxisRole, BufferParam, Combine, Kernel, Stmt, TiledKernel } from './ir.ts';

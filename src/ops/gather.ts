@@ -3,7 +3,6 @@
 
 import {
   addDim,
-  collectSyms,
   type Dim,
   dimEquals,
   floorDiv,
@@ -14,6 +13,7 @@ import {
   type Sym,
   symDim,
 } from '../core/dim.ts';
+import { collectSyms } from '../core/dim-syms.ts';
 import { type DType, dtypeInfo, elementOf, isFloat } from '../core/dtype.ts';
 import { DTypeError, ValueError } from '../core/error.ts';
 import { sizeOf } from '../core/ndarray.ts';

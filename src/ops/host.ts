@@ -1,6 +1,7 @@
 // Calls of JavaScript functions from a graph. They end a segment: the device waits for the host.
 
-import { collectSyms, dimOf, type Sym } from '../core/dim.ts';
+import { dimOf, type Sym } from '../core/dim.ts';
+import { collectSyms } from '../core/dim-syms.ts';
 import { type DType, dtypeNames, isDType } from '../core/dtype.ts';
 import { DTypeError, ValueError } from '../core/error.ts';
 import type { NDArray } from '../core/ndarray.ts';

@@ -1,17 +1,8 @@
 // What a function demands of sizes, and functions for some sizes. Equalities between sizes known at
 // the start of a run are put into the types; sizes that may broadcast are what shape classes decide.
 
-import {
-  asSym,
-  type Dim,
-  dimEquals,
-  dimKey,
-  dimOf,
-  mentions,
-  type Sym,
-  substituteDim,
-  symsOf,
-} from '../core/dim.ts';
+import { asSym, type Dim, dimEquals, dimKey, dimOf, type Sym, substituteDim } from '../core/dim.ts';
+import { mentions, symsOf } from '../core/dim-syms.ts';
 import { type TensorType, tensorType } from '../core/type.ts';
 import type { Attrs, Constraint, Func, Node } from '../graph/func.ts';
 import { knownOf, reinferNode } from '../graph/infer.ts';

@@ -2,7 +2,8 @@
 // some step; the others (views, leaves, reads, known sizes) are looked through. Variables are put in
 // versions here: a read sees the version of the last write that it is ordered after.
 
-import { collectSyms, dimEquals, dimOf, type Sym, symsOf } from '../core/dim.ts';
+import { dimEquals, dimOf, type Sym } from '../core/dim.ts';
+import { collectSyms, symsOf } from '../core/dim-syms.ts';
 import { InternalError } from '../core/error.ts';
 import type { Func, Node, Ref } from '../graph/func.ts';
 import { opRecord } from '../graph/op.ts';
@@ -401,7 +402,9 @@ function versionVariables(
       } else if (
         late ||
         (direct.reachesResult && results.size > 0) ||
-        readsElsewhere(func, write, value)
+        readsElsewhere(func, write, value) ||
+        // A body may write the variable before it reads what it was given of it.
+        (isBodyNode(func.nodes[write]) && direct.users.includes(write))
       ) {
         if (form !== 'readVariable') {
           throw new InternalError(`"${func.nodes[value].name}" is used after a later write`);
@@ -412,6 +415,11 @@ function versionVariables(
     }
   }
   return { edges, copiedReads, written };
+}
+
+function isBodyNode(node: Node): boolean {
+  const { kind } = opRecord(node.op).form;
+  return kind === 'loop' || kind === 'branch';
 }
 
 /** Whether a write takes a value, through views, from other places than those it writes at the time. */

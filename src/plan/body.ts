@@ -2,17 +2,9 @@
 // and steps in order, and checks sizes as soon as they are known. Loops, branches and host calls are
 // planned in `control.ts`.
 
-import {
-  addDim,
-  type Dim,
-  dimKey,
-  mentions,
-  mulDim,
-  prodDims,
-  symDim,
-  symNames,
-} from '../core/dim.ts';
+import { addDim, type Dim, dimKey, mulDim, prodDims, symDim } from '../core/dim.ts';
 import { boundOf } from '../core/dim-bound.ts';
+import { mentions, symNames } from '../core/dim-syms.ts';
 import { type DType, type TypedArray, toNumbers } from '../core/dtype.ts';
 import { InternalError, invariant } from '../core/error.ts';
 import type { TensorType } from '../core/type.ts';

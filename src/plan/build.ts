@@ -2,8 +2,9 @@
 // bodies and branches are planned in place, and sizes known only in mid-run are bound where they
 // become known. The function must have gone through the passes: known ranks, no composites.
 
-import { asSym, type Dim, makeSym, prodDims, type Sym, symDim, symsOf } from '../core/dim.ts';
+import { asSym, type Dim, makeSym, prodDims, type Sym, symDim } from '../core/dim.ts';
 import { boundOf } from '../core/dim-bound.ts';
+import { symsOf } from '../core/dim-syms.ts';
 import type { DType, TypedArray } from '../core/dtype.ts';
 import { invariant } from '../core/error.ts';
 import { tensorType } from '../core/type.ts';

@@ -6,7 +6,6 @@ import {
   asSym,
   type Dim,
   makeSym,
-  mentions,
   minDim,
   modDim,
   mulDim,
@@ -15,6 +14,7 @@ import {
   subDim,
   symDim,
 } from '../core/dim.ts';
+import { mentions } from '../core/dim-syms.ts';
 import type { DType } from '../core/dtype.ts';
 import { invariant, UnsupportedError } from '../core/error.ts';
 import type { TensorType } from '../core/type.ts';

@@ -8,11 +8,11 @@ import {
   type Dim,
   dimEquals,
   makeSym,
-  mentions,
   type Sym,
   substituteDim,
   symDim,
 } from '../core/dim.ts';
+import { mentions } from '../core/dim-syms.ts';
 import { type Dims, shapeEquals } from '../core/type.ts';
 import type { Func, Node } from '../graph/func.ts';
 import { opRecord } from '../graph/op.ts';

@@ -14,8 +14,8 @@ import {
   subDim,
   substituteDim,
   symDim,
-  symsOf,
 } from '../core/dim.ts';
+import { symsOf } from '../core/dim-syms.ts';
 import { type DType, dtypeInfo } from '../core/dtype.ts';
 import { InternalError, invariant } from '../core/error.ts';
 import { type Dims, linearIndex } from '../core/type.ts';
@@ -272,7 +272,10 @@ class Lowering {
     });
   }
 
-  /** Reductions by depth, each loop followed by what becomes computable with it. */
+  /**
+   * Reductions by depth, each loop followed by what becomes computable with it. Variables are written last:
+   * until then their old values are read, in other loops too.
+   */
   private stages(): void {
     const { group } = this;
     const depth = new Map<number, number>();
@@ -290,11 +293,19 @@ class Lowering {
         (m) => depth.get(m) === d && (group.places.get(m) as Place).red,
       );
       if (reductions.length > 0) this.reduceLoop(reductions);
-      const due = this.stores.filter((s) => depth.get(s.node) === d);
-      this.storeAll(due.filter((s) => group.places.get(s.node)?.level === 'row'));
+      const due = this.stores.filter(
+        (s) => (this.isAssign(s.node) ? last : depth.get(s.node)) === d,
+      );
+      const rows = due.filter((s) => group.places.get(s.node)?.level === 'row');
       const full = due.filter((s) => group.places.get(s.node)?.level === 'full');
+      this.storeAll(rows.filter((s) => !this.isAssign(s.node)));
       if (full.length > 0) this.nest(group.redAxes, 'lane', () => this.storeAll(full));
+      this.storeAll(rows.filter((s) => this.isAssign(s.node)));
     }
+  }
+
+  private isAssign(id: number): boolean {
+    return opRecord(this.func.nodes[id].op).form.kind === 'assign';
   }
 
   private memberInputs(id: number, place: Place): number[] {

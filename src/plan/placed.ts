@@ -2,7 +2,8 @@
 // whose results what others need of it. Sizes known here are given to that plan, and sizes that it finds
 // are told back.
 
-import { collectSyms, prodDims, type Sym } from '../core/dim.ts';
+import { prodDims, type Sym } from '../core/dim.ts';
+import { collectSyms } from '../core/dim-syms.ts';
 import type { DType } from '../core/dtype.ts';
 import { collectNodeSyms } from '../graph/found-sizes.ts';
 import type { Func, Node } from '../graph/func.ts';

@@ -1,8 +1,9 @@
 // Which nodes get a buffer. Everything else is recomputed inside the kernels that read it, or folded
 // into their index expressions.
 
-import { type Dim, dimOf, mentions } from '../core/dim.ts';
+import { type Dim, dimOf } from '../core/dim.ts';
 import { splitAffine } from '../core/dim-affine.ts';
+import { mentions } from '../core/dim-syms.ts';
 import type { DType } from '../core/dtype.ts';
 import { linearIndex } from '../core/type.ts';
 import type { Func } from '../graph/func.ts';

@@ -1,7 +1,21 @@
 // The algebra of sizes: what is recognised as the same.
 
-import { expect, it } from 'vitest';
-import { addDim, type Dim, dimKey, dimOf, floorDiv, modDim, mulDim } from '../../src/core/dim.ts';
+import { describe, expect, it } from 'vitest';
+import { generator } from '../../src/conformance/draw.ts';
+import {
+  addDim,
+  type Dim,
+  dimKey,
+  dimOf,
+  floorDiv,
+  isNonNegative,
+  maxDim,
+  minDim,
+  modDim,
+  mulDim,
+  subDim,
+} from '../../src/core/dim.ts';
+import { evalDim } from '../../src/core/dim-value.ts';
 
 const [a, b, c] = ['a', 'b', 'c'].map((id) => dimOf(id));
 
@@ -55,4 +69,68 @@ it('constants come first, meet, and vanish', () => {
   expect(dimKey(addDim(addDim(x, 3), 4))).toBe(dimKey(addDim(7, x)));
   expect(addDim(addDim(x, 3), -3)).toEqual(x);
   expect(addDim(addDim(a, 3), mulDim(a, -1))).toBe(3);
+});
+
+describe('random expressions', () => {
+  type Values = ReadonlyMap<string, number>;
+  interface Made {
+    readonly dim: Dim;
+    at(values: Values): number;
+  }
+  const next = generator(5);
+  const below = (n: number): number => Math.floor(next() * n);
+  const pick = <T>(list: readonly T[]): T => list[below(list.length)];
+  const mod = (a: number, b: number): number => a - b * Math.floor(a / b);
+
+  const extents = [2, 3, 4, 7];
+  const leaves: Made[] = [
+    ...extents.map((extent, i): Made => {
+      const id = `i${i}`;
+      return { dim: dimOf(id, id, { extent }), at: (v) => v.get(id) as number };
+    }),
+    ...['n', 'm'].map((id): Made => ({ dim: dimOf(id), at: (v) => v.get(id) as number })),
+  ];
+
+  function grown(pool: readonly Made[]): Made {
+    const [a, b, k] = [pick(pool), pick(pool), pick([2, 3, 4, 6, 14])];
+    const c = pick([-42, -5, -1, 1, 3, 12, 42]);
+    return pick<() => Made>([
+      () => ({ dim: addDim(a.dim, b.dim), at: (v) => a.at(v) + b.at(v) }),
+      () => ({ dim: addDim(a.dim, c), at: (v) => a.at(v) + c }),
+      () => ({ dim: subDim(a.dim, b.dim), at: (v) => a.at(v) - b.at(v) }),
+      () => ({ dim: mulDim(a.dim, k), at: (v) => a.at(v) * k }),
+      () => ({ dim: mulDim(a.dim, -k), at: (v) => a.at(v) * -k }),
+      () => ({ dim: floorDiv(a.dim, k), at: (v) => Math.floor(a.at(v) / k) }),
+      () => ({ dim: modDim(a.dim, k), at: (v) => mod(a.at(v), k) }),
+      () => ({ dim: minDim(a.dim, b.dim), at: (v) => Math.min(a.at(v), b.at(v)) }),
+      () => ({ dim: maxDim(a.dim, b.dim), at: (v) => Math.max(a.at(v), b.at(v)) }),
+    ])();
+  }
+
+  it('have the values of plain arithmetic, and the signs that are told', () => {
+    for (let round = 0; round < 600; round++) {
+      const pool = [...leaves];
+      for (let i = 0; i < 10; i++) pool.push(grown(pool));
+      for (let turn = 0; turn < 8; turn++) {
+        const values = new Map(extents.map((extent, i) => [`i${i}`, below(extent)]));
+        for (const id of ['n', 'm']) values.set(id, below(9));
+        for (const { dim, at } of pool) {
+          const want = at(values);
+          const text = `${dimKey(dim)} at ${JSON.stringify([...values])}`;
+          if (evalDim(dim, (id) => values.get(id) as number) !== want) expect(text).toBe(want);
+          if (isNonNegative(dim) && want < 0) expect.fail(`${text} is ${want}`);
+        }
+      }
+    }
+  });
+
+  it('keep the signs of quotients of what may be negative', () => {
+    const [i, z] = [dimOf('i', 'i', { extent: 3 }), dimOf('z', 'z', { extent: 14 })];
+    const d = modDim(floorDiv(addDim(subDim(42, mulDim(i, 14)), z), 6), 7);
+    const values = new Map([
+      ['i', 2],
+      ['z', 0],
+    ]);
+    expect(evalDim(d, (id) => values.get(id) as number)).toBe(2);
+  });
 });

@@ -141,6 +141,113 @@ const programs: readonly Program[] = [
     },
   },
   {
+    name: 'views of views whose indices run backward',
+    build: () => {
+      const x = tl.reshape(tl.placeholder('float32', [12], { name: 'x' }), [2, 3, 2]);
+      const cut = tl.reverse(tl.slice(tl.reshape(x, [12]), [0], [7]), [0]);
+      const turned = tl.reshape(tl.transpose(x, [1, 0, 2]), [3, 4]);
+      const framed = tl.pad(turned, [
+        [1, 1],
+        [1, 1],
+      ]);
+      const behind = tl.pad(tl.reverse(tl.reshape(x, [12]), [0]), [[1, 0]]);
+      return {
+        fetches: [cut, framed, behind],
+        feeds: { x: Array.from({ length: 12 }, (_, i) => i) },
+        want: [
+          [6, 5, 4, 3, 2, 1, 0],
+          [0, 0, 0, 0, 0, 0, 0, 0, 1, 6, 7, 0, 0, 2, 3, 8, 9, 0].concat([
+            0, 4, 5, 10, 11, 0, 0, 0, 0, 0, 0, 0,
+          ]),
+          [0, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0],
+        ],
+      };
+    },
+  },
+  {
+    name: 'a size that would be negative but for a maximum',
+    build: () => {
+      const x = tl.placeholder('float32', [null], { name: 'x' });
+      const n = tl.maximum(tl.floorDiv(tl.sub(2, tl.size(x)), 2), 0);
+      return { fetches: [tl.zeros([n])], feeds: { x: [1, 2, 3, 4, 5] }, want: [[]] };
+    },
+  },
+  {
+    name: 'one random number for all elements',
+    build: () => {
+      const x = tl.placeholder('float32', [4], { name: 'x' });
+      const r = tl.randomNormal([], { seed: 1 });
+      const y = tl.add(x, tl.mul(r, tl.mul(tl.reduceMin(x), 0)));
+      return { fetches: [y], feeds: { x: [1, 2, 3, 4] }, want: [[1, 2, 3, 4]] };
+    },
+  },
+  {
+    name: 'elements of a variable that the body writes',
+    build: () => {
+      const w = tl.variable([1, 2, 3], { name: 'w', trainable: false });
+      const twice = tl.mapFn(
+        (e) => tl.controlDependencies([w.assign([0, 0, 0])], () => tl.mul(e, 2)),
+        w.read(),
+      );
+      return { fetches: [twice], want: [[2, 4, 6]] };
+    },
+  },
+  {
+    name: 'a variable from before a loop that writes it',
+    build: () => {
+      const w = tl.variable([1, 2, 3], { name: 'w', trainable: false });
+      const old = w.read();
+      const out = tl.whileLoop(
+        ({ i }) => tl.less(i, 2),
+        ({ i, v }) =>
+          tl.controlDependencies([w.assign(v)], () => ({ i: tl.add(i, 1), v: tl.add(v, old) })),
+        { i: tl.constant(0, 'int32'), v: tl.zeros([3]) },
+      );
+      return { fetches: [out.v], want: [[2, 4, 6]] };
+    },
+  },
+  {
+    name: 'a variable from before a branch that writes it',
+    build: () => {
+      const w = tl.variable([1, 2, 3], { name: 'w', trainable: false });
+      const old = w.read();
+      const y = tl.cond(
+        tl.greater(tl.reduceSum(old), 0),
+        () => tl.controlDependencies([w.assign([0, 0, 0])], () => tl.mul(old, 2)),
+        () => old,
+      );
+      return { fetches: [y], want: [[2, 4, 6]] };
+    },
+  },
+  {
+    name: 'sums of rows of a variable as it is updated',
+    build: () => {
+      const x = tl.placeholder('float32', [2, 3], { name: 'x' });
+      const w = tl.variable(
+        [
+          [10, 20, 30],
+          [1, 2, 3],
+        ],
+        { name: 'w', trainable: false },
+      );
+      const t = w.assignAdd(tl.sub(x, tl.reduceMax(x, { axis: 1, keepDims: true })));
+      const sums = tl.reduceSum(t, { axis: 1 });
+      const after = tl.controlDependencies([sums], () => w.read());
+      const rows = [
+        [1, 2, 3],
+        [1, 2, 3],
+      ];
+      return {
+        fetches: [sums, after],
+        feeds: { x: rows },
+        want: [
+          [57, 3],
+          [8, 19, 30, -1, 1, 3],
+        ],
+      };
+    },
+  },
+  {
     name: 'the last of branches for numbers that have none',
     build: () => {
       const i = tl.placeholder('int32', [3], { name: 'i' });

@@ -1,7 +1,8 @@
 // Evaluates a function node by node with the records' references: slow, obvious, the judge of the
 // other backends. Variables are read in versions: a read sees the last write it is ordered after.
 
-import { asSym, type Dim, symsOf } from '../../core/dim.ts';
+import { asSym, type Dim } from '../../core/dim.ts';
+import { symsOf } from '../../core/dim-syms.ts';
 import { evalDim } from '../../core/dim-value.ts';
 import { type DType, dtypeInfo, isFloat, toNumbers, toStorage } from '../../core/dtype.ts';
 import {

@@ -2,7 +2,8 @@
 // executable (sizes, addresses of buffers, capacities, arguments of the current job) and the control
 // block of one device (scratch and the job board of its threads). Word numbers only, no contents.
 
-import { collectSyms, type Dim, type Sym } from '../../core/dim.ts';
+import type { Dim, Sym } from '../../core/dim.ts';
+import { collectSyms } from '../../core/dim-syms.ts';
 import { InternalError } from '../../core/error.ts';
 import { type Plan, RUN_SYM, type Step } from '../../plan/types.ts';
 

@@ -382,13 +382,17 @@ class KernelEmitter {
   private hoistLets(body: readonly Stmt[], effects: Effects): Set<Stmt> {
     const moved = new Set<Stmt>();
     const names = new Set(effects.names);
+    const outer = this.counts;
     for (const s of body) {
       if (s.kind !== 'let') continue;
       if (!isUntouched(s.value, { names, buffers: effects.buffers })) continue;
+      // What the value uses twice is computed once here too, or a deep one would grow without bounds.
+      this.counts = countExprs([s.value]);
       this.stmt(s);
       names.delete(s.name);
       moved.add(s);
     }
+    this.counts = outer;
     return moved;
   }
 

@@ -1,8 +1,9 @@
 // What a loop's code computes before its turns: values that stay the same, parts of sizes, and pointers
 // for rows of accesses. Facts only; the emitter decides where they are held.
 
-import { type Dim, type DimExpr, dimKey, mentions } from '../../core/dim.ts';
+import { type Dim, type DimExpr, dimKey } from '../../core/dim.ts';
 import { splitAffine } from '../../core/dim-affine.ts';
+import { mentions } from '../../core/dim-syms.ts';
 import { argsOf, type Expr } from '../../kernel/expr.ts';
 import type { Stmt } from '../../kernel/ir.ts';
 import { exprsOf } from '../../kernel/rewrite.ts';

@@ -1,7 +1,8 @@
 // What a part of a kernel takes and gives as a function of its own: the buffers, sizes and locals that it
 // reads but does not define, and the variables that it changes for what comes after it.
 
-import { collectSyms, type Sym } from '../../core/dim.ts';
+import type { Sym } from '../../core/dim.ts';
+import { collectSyms } from '../../core/dim-syms.ts';
 import { type Expr, type LocalExpr, varRef } from '../../kernel/expr.ts';
 import type { Stmt } from '../../kernel/ir.ts';
 import { dimsOf, exprsOf, walkExprs, walkStmts } from '../../kernel/rewrite.ts';

@@ -1,7 +1,8 @@
 // What statements define, change and read: the facts that decide what may be computed earlier, kept, or
 // shared. Conservative: a store to a buffer changes all of its elements.
 
-import { type Dim, type DimExpr, pickTerms, subDim, symNames } from '../../core/dim.ts';
+import { type Dim, type DimExpr, pickTerms, subDim } from '../../core/dim.ts';
+import { symNames } from '../../core/dim-syms.ts';
 import { argsOf, type Expr } from '../../kernel/expr.ts';
 import type { Stmt } from '../../kernel/ir.ts';
 import { exprsOf } from '../../kernel/rewrite.ts';

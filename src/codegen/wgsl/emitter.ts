@@ -2,7 +2,8 @@
 // replaced by numbered ones. Invariant: the text is a function of the kernel's structure alone, so
 // equal kernels give equal text, and it holds no sizes but those the kernel has as constants.
 
-import { type Dim, symsOf } from '../../core/dim.ts';
+import type { Dim } from '../../core/dim.ts';
+import { symsOf } from '../../core/dim-syms.ts';
 import { InternalError, invariant } from '../../core/error.ts';
 import type { Expr } from '../../kernel/expr.ts';
 import type { ForStmt, Kernel, Stmt } from '../../kernel/ir.ts';

@@ -14,8 +14,8 @@ import {
   prodDims,
   subDim,
   symDim,
-  symsOf,
 } from '../../core/dim.ts';
+import { symsOf } from '../../core/dim-syms.ts';
 import { binary, constant, load, type ScalarType, varRef } from '../expr.ts';
 import type { BufferParam, ForStmt, Kernel, Stmt } from '../ir.ts';
 import { exprsOf, substituteSyms, walkExprs, walkStmts } from '../rewrite.ts';

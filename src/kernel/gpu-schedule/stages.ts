@@ -3,7 +3,8 @@
 // name of an operation. Invariant: the stages in order are the body; what has no other shape is
 // straight code, which every invocation runs alike.
 
-import { addDim, type Dim, floorDiv, maxDim, mentions, subDim } from '../../core/dim.ts';
+import { addDim, type Dim, floorDiv, maxDim, subDim } from '../../core/dim.ts';
+import { mentions } from '../../core/dim-syms.ts';
 import { invariant } from '../../core/error.ts';
 import type { ForStmt, Kernel, Stmt } from '../ir.ts';
 import { walkStmts } from '../rewrite.ts';

@@ -8,12 +8,12 @@ import {
   dimEquals,
   floorDiv,
   makeSym,
-  mentions,
   modDim,
   mulDim,
   symDim,
 } from '../../core/dim.ts';
 import { splitAffine } from '../../core/dim-affine.ts';
+import { mentions } from '../../core/dim-syms.ts';
 import type { Expr } from '../expr.ts';
 import type { ForStmt, Stmt } from '../ir.ts';
 import { dimsOf, exprsOf, mapStmts, substituteSyms, walkExprs, walkStmts } from '../rewrite.ts';

@@ -2,7 +2,8 @@
 // order of memory; what columns hold between rows and passes waits in scratch, a strip of columns wide.
 // Invariant: each column's values are taken in the order of the loop, so results are exactly equal.
 
-import { addDim, collectSyms, type Dim, type Sym, subDim, symDim } from '../../core/dim.ts';
+import { addDim, type Dim, type Sym, subDim, symDim } from '../../core/dim.ts';
+import { collectSyms } from '../../core/dim-syms.ts';
 import { binary, type Expr, letRef, load, type ScalarType, varRef } from '../expr.ts';
 import type { ForStmt, Stmt } from '../ir.ts';
 import {

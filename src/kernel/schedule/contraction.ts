@@ -9,7 +9,6 @@ import {
   floorDiv,
   makeSym,
   maxDim,
-  mentions,
   minDim,
   modDim,
   mulDim,
@@ -18,6 +17,7 @@ import {
   symDim,
 } from '../../core/dim.ts';
 import { splitAffine } from '../../core/dim-affine.ts';
+import { mentions } from '../../core/dim-syms.ts';
 import type { Expr } from '../expr.ts';
 import type { ForStmt, Stmt, VarStmt } from '../ir.ts';
 import { collectExprSyms, substituteSyms, walkExprs, walkStmts } from '../rewrite.ts';

@@ -2,7 +2,8 @@
 // the loops over whole blocks and over what is left at the edges.
 // Invariant: falls back to plain loops, so every body has a schedule.
 
-import { type Dim, mentions } from '../../core/dim.ts';
+import type { Dim } from '../../core/dim.ts';
+import { mentions } from '../../core/dim-syms.ts';
 import { invariant } from '../../core/error.ts';
 import type { Expr } from '../expr.ts';
 import type { ForStmt, Stmt } from '../ir.ts';

@@ -2,8 +2,9 @@
 // rows of a convolution start from: computed once for a stretch of the axis and read from a table.
 // Invariant: tables are filled before the loops that read them; what a table can't hold is left alone.
 
-import { addDim, type Dim, makeSym, mentions, type Sym, subDim, symDim } from '../../core/dim.ts';
+import { addDim, type Dim, makeSym, type Sym, subDim, symDim } from '../../core/dim.ts';
 import { splitAffine } from '../../core/dim-affine.ts';
+import { mentions } from '../../core/dim-syms.ts';
 import { dimValue, type Expr, load } from '../expr.ts';
 import type { Stmt } from '../ir.ts';
 import { mapExpr, rebuild, substituteSyms } from '../rewrite.ts';

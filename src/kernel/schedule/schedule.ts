@@ -3,7 +3,8 @@
 // Invariant: the result computes what the kernel does; only reductions with `combine` may round
 // differently, and in the same way for any number of threads.
 
-import { type Dim, floorDiv, makeSym, maxDim, mentions } from '../../core/dim.ts';
+import { type Dim, floorDiv, makeSym, maxDim } from '../../core/dim.ts';
+import { mentions } from '../../core/dim-syms.ts';
 import type { ForStmt, Kernel, Stmt, TiledKernel } from '../ir.ts';
 import { isPlain, Names, type Nest, nestOf } from './build.ts';
 import { collapse } from './collapse.ts';

@@ -3,8 +3,9 @@
 // Invariant: the place is written at the same indices anyway and read by nothing else, and no loop up to
 // that one reads an input there, since a result may share its memory with an input.
 
-import { dimEquals, mentions, type Sym, symDim } from '../../core/dim.ts';
+import { dimEquals, type Sym, symDim } from '../../core/dim.ts';
 import { splitAffine } from '../../core/dim-affine.ts';
+import { mentions } from '../../core/dim-syms.ts';
 import { exprCost } from '../cost.ts';
 import { type Expr, letRef, load } from '../expr.ts';
 import type { BufferParam, ForStmt, Stmt, StoreStmt } from '../ir.ts';

@@ -13,8 +13,8 @@ import {
   type Sym,
   subDim,
   symDim,
-  symsOf,
 } from '../../core/dim.ts';
+import { symsOf } from '../../core/dim-syms.ts';
 import type { ForStmt, Stmt } from '../ir.ts';
 import { bindDim, type Names } from './build.ts';
 

@@ -3,7 +3,7 @@
 // Invariant: an over-approximation; what is not marked is the same in every turn of the axis.
 
 import type { Dim } from '../../core/dim.ts';
-import { symsOf } from '../../core/dim.ts';
+import { symsOf } from '../../core/dim-syms.ts';
 import { argsOf, type Expr } from '../expr.ts';
 import type { Stmt } from '../ir.ts';
 import { walkExprs, walkStmts } from '../rewrite.ts';
