@@ -226,7 +226,7 @@ export const CONTROL_CASES: readonly OpCase[] = [
     gradient: false,
     build: ([x]) => {
       const [y] = tl.hostCall(
-        (v) => new tl.NDArray(v.dtype, v.shape, v.data.map((e) => 2 * e) as typeof v.data),
+        (v) => new tl.NDArray(v.dtype, v.shape, twice(v)),
         [tl.add(x, 1)],
         [{ dtype: x.dtype, shape: x.shape as number[] }],
       );
@@ -245,3 +245,10 @@ export const CONTROL_CASES: readonly OpCase[] = [
     },
   },
 ];
+
+/** The elements doubled, in the storage of their dtype: the truth computes on float64. */
+function twice({ dtype, data }: tl.NDArray): Float32Array | Float64Array | Int32Array {
+  const doubled = Array.from(data as Float32Array, (e) => 2 * e);
+  if (dtype === 'float64') return Float64Array.from(doubled);
+  return dtype === 'int32' ? Int32Array.from(doubled) : Float32Array.from(doubled);
+}

@@ -268,7 +268,7 @@ describe('control flow', () => {
       return out.data.indexOf(7);
     };
     expect([1, 0].map((s) => taken('bool', 2, s))).toEqual([0, 1]);
-    expect([-5, 0, 1, 2, 3, 99].map((s) => taken('int32', 3, s))).toEqual([0, 0, 1, 2, 2, 2]);
+    expect([-5, 0, 1, 2, 3, 99].map((s) => taken('int32', 3, s))).toEqual([2, 0, 1, 2, 2, 2]);
     expect(taken('int32', 1, 4)).toBe(0);
   });
 

@@ -4,7 +4,7 @@
 
 import { type Dim, dimKey, makeSym, symDim } from '../../core/dim.ts';
 import { splitAffine } from '../../core/dim-affine.ts';
-import { InternalError } from '../../core/error.ts';
+import { InternalError, invariant } from '../../core/error.ts';
 import {
   argsOf,
   type Expr,
@@ -278,11 +278,7 @@ class KernelEmitter {
         return;
       }
       case 'array': {
-        if (typeof s.length !== 'number') {
-          throw new InternalError(
-            `kernel "${this.kernel.name}": the array ${s.name} has no fixed length`,
-          );
-        }
+        invariant(typeof s.length === 'number', `the array ${s.name} has no fixed length`);
         const bytes = s.length * scalarInfo(s.type).bytes;
         const start = this.scratchBytes;
         this.buffers.set(s.name, { type: s.type, local: this.scratchBase, offset: start });
