@@ -127,7 +127,7 @@ function fromTerms(terms: readonly Term[]): Dim {
     const old = byKey.get(t.key);
     byKey.set(t.key, old ? withCoef(old, old.coef + t.coef) : t);
   }
-  if (terms.some(hasMod)) joinDivMod(byKey);
+  if (terms.some(hasLowerPart)) joinDivMod(byKey);
   return fromSorted([...byKey.values()].filter((t) => t.coef !== 0).sort(compareKeys));
 }
 
@@ -145,7 +145,7 @@ function fromSorted(out: readonly Term[]): Dim {
 }
 
 /** Whether a term has the lower part of an index that was split. */
-function hasMod({ atoms }: Term): boolean {
+function hasLowerPart({ atoms }: Term): boolean {
   for (const a of atoms) if (lowerPart(a) !== undefined) return true;
   return false;
 }
@@ -227,7 +227,7 @@ export function addDim(a: Dim, b: Dim): Dim {
   if (typeof a === 'number') return typeof b === 'number' ? a + b : addNumber(b, a);
   if (typeof b === 'number') return addNumber(a, b);
   const [s, t] = [a.terms, b.terms];
-  return s.some(hasMod) || t.some(hasMod) ? fromTerms([...s, ...t]) : mergeTerms(s, t);
+  return s.some(hasLowerPart) || t.some(hasLowerPart) ? fromTerms([...s, ...t]) : mergeTerms(s, t);
 }
 
 /** The constant term has the least key, and meets no other. */
@@ -349,8 +349,9 @@ function findExtreme(d: DimExpr, high: boolean): Dim {
   let out: Dim = 0;
   for (const t of d.terms) {
     const up = t.coef > 0 === high;
+    const moves = isMonotone(t.atoms);
     let p: Dim = t.coef;
-    for (const a of t.atoms) p = mulDim(p, isMonotone(t.atoms) ? extremeAtom(a, up) : fromAtom(a));
+    for (const a of t.atoms) p = mulDim(p, moves ? extremeAtom(a, up) : fromAtom(a));
     out = addDim(out, p);
   }
   return out;

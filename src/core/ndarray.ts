@@ -25,7 +25,7 @@ export interface DataOf {
   bool: Uint8Array;
 }
 
-/** Marks data that fit their shape; the exact reference holds floats of any width as float64. */
+/** Marks what is not to be checked: results, which fit, and float64 in place of any float in the exact reference. */
 const CHECKED = Symbol('checked');
 
 /**
@@ -104,27 +104,29 @@ export class NDArray<D extends DType = NumericDType> {
 }
 
 function checkArray(dtype: DType, shape: unknown, data: unknown): void {
-  const { alloc } = dtypeInfo(dtype);
-  const isSize = (d: unknown): boolean => Number.isInteger(d) && (d as number) >= 0;
-  if (!isList(shape) || ![...shape].every(isSize)) {
+  const storage = tagOf(dtypeInfo(dtype).alloc(0));
+  const sizes = isList(shape) ? ([...shape] as number[]) : undefined;
+  if (!sizes?.every((d) => Number.isInteger(d) && d >= 0)) {
     throw new ValueError(
       'ndarray/shape',
       `NDArray: ${nameOf(shape)} is no shape. Use a list of integers >= 0.`,
     );
   }
-  const sizes = [...shape] as number[];
   const size = sizeOf(sizes);
-  // The exact reference holds floats of any width as float64.
-  const { name: storage } = alloc(0).constructor;
-  // By name, since arrays of another realm have another constructor.
-  const given = ArrayBuffer.isView(data) ? data.constructor.name : '';
-  if (given === storage && (data as TypedArray).length === size) return;
-  const got = given === '' ? nameOf(data) : `${given} of ${(data as TypedArray).length}`;
+  const tag = tagOf(data);
+  const length = tag === undefined ? undefined : (data as TypedArray).length;
+  if (tag === storage && length === size) return;
+  const got = tag === undefined ? nameOf(data) : `${tag} of ${length}`;
   throw new ValueError(
     'ndarray/data',
     `NDArray: ${dtype}(${sizes.join(', ')}) takes a ${storage} of ${size} elements, got ${got}. ` +
       'Pass one, or feed nested arrays.',
   );
+}
+
+/** The kind of a typed array, also of another realm or of a subclass such as Node's Buffer. */
+function tagOf(data: unknown): string | undefined {
+  return ArrayBuffer.isView(data) ? (data as TypedArray)[Symbol.toStringTag] : undefined;
 }
 
 const shortText = (x: number | bigint): string =>

@@ -101,6 +101,7 @@ export class FuncEdit {
     if (controls !== node.controls) changed = true;
     return changed ? Object.freeze({ ...node, inputs, controls }) : node;
   }
+
   /** What is waited for in place of the nodes; the same list where none has a successor. */
   private waited(ids: readonly number[]): readonly number[] {
     if (!ids.some((id) => this.successors.has(id))) return ids;

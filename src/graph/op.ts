@@ -73,9 +73,7 @@ export interface IndexContext<A extends Attrs = Attrs> {
   read(i: number, index: readonly Dim[]): Expr;
   /** Binds an i32 expression, for use within indices. */
   local(value: Expr): Dim;
-  /**
-   * An i32 that the kernel is given when it is launched: kernels that differ in nothing else are one.
-   */
+  /** An i32 that the kernel is given when it is launched: kernels that differ in nothing else are one. */
   argument(value: number): Expr;
   /** Number of the loop turn and of the run, for random ops. */
   readonly iteration: Dim;

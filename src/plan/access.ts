@@ -2,7 +2,17 @@
 // indices. Views compose into index expressions here. Symbolic only: no kernel is built, and
 // expressions made on the way are dropped.
 
-import { type Dim, dimEquals, dimKey, dimOf, mulDim, ne1Dim } from '../core/dim.ts';
+import {
+  type Dim,
+  dimEquals,
+  dimKey,
+  dimOf,
+  makeSym,
+  mulDim,
+  ne1Dim,
+  type Sym,
+  symDim,
+} from '../core/dim.ts';
 import { dtypeInfo } from '../core/dtype.ts';
 import { InternalError } from '../core/error.ts';
 import type { Dims } from '../core/type.ts';
@@ -33,6 +43,23 @@ export function broadcastIndex(shape: Dims, out: Dims, index: readonly Dim[]): D
     const x = index[i + shift];
     return dimEquals(d, out[i + shift]) ? x : mulDim(x, ne1Dim(d));
   });
+}
+
+/** Axes over a shape, and the index of a point; axes of size 1 stand still. */
+export function axesFor(shape: Dims, prefix: string): { syms: Sym[]; index: Dim[] } {
+  const syms: Sym[] = [];
+  const index = shape.map((d) => {
+    if (d === 1) return 0;
+    const s = makeSym(`${prefix}${syms.length}`, `${prefix}${syms.length}`, { extent: d });
+    syms.push(s);
+    return symDim(s);
+  });
+  return { syms, index };
+}
+
+/** Whether two indices are the same point. */
+export function indexEquals(a: readonly Dim[], b: readonly Dim[]): boolean {
+  return a.length === b.length && a.every((d, i) => dimEquals(d, b[i]));
 }
 
 /**

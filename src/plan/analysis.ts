@@ -2,12 +2,12 @@
 // some step; the others (views, leaves, reads, known sizes) are looked through. Variables are put in
 // versions here: a read sees the version of the last write that it is ordered after.
 
-import { dimEquals, dimOf, type Sym } from '../core/dim.ts';
+import type { Sym } from '../core/dim.ts';
 import { collectSyms, symsOf } from '../core/dim-syms.ts';
 import { InternalError } from '../core/error.ts';
 import type { Func, Node, Ref } from '../graph/func.ts';
 import { opRecord } from '../graph/op.ts';
-import { knownType, plainFrame, readsOf, traceViews } from './access.ts';
+import { axesFor, indexEquals, knownType, plainFrame, readsOf, traceViews } from './access.ts';
 
 /** The variables that a function's bodies read and write. */
 interface BodyVariables {
@@ -362,7 +362,7 @@ function versionVariables(
     const { form } = opRecord(node.op);
     if (form.kind === 'assign') put(writers, node.attrs.variable as string, id);
     if (form.kind === 'readVariable') put(readers, node.attrs.variable as string, id);
-    if (form.kind === 'loop' || form.kind === 'branch') {
+    if (isBodyNode(node)) {
       const inside = variablesOfNode(node);
       for (const w of inside.writes) put(writers, w, id);
       for (const r of inside.reads) if (!inside.writes.has(r)) put(readers, r, id);
@@ -397,7 +397,7 @@ function versionVariables(
       const direct = directUsers(func, value, next, solid);
       const form = opRecord(func.nodes[value].op).form.kind;
       const late = direct.users.some((u) => u !== write && after.has(u));
-      if (form === 'loop' || form === 'branch') {
+      if (isBodyNode(func.nodes[value])) {
         precede(value, write);
       } else if (
         late ||
@@ -417,6 +417,12 @@ function versionVariables(
   return { edges, copiedReads, written };
 }
 
+/** Whether a node is the read of a variable that the function writes. */
+export function readsWritten({ func, written }: Analysis, id: number): boolean {
+  const { op, attrs } = func.nodes[id];
+  return opRecord(op).form.kind === 'readVariable' && written.has(attrs.variable as string);
+}
+
 function isBodyNode(node: Node): boolean {
   const { kind } = opRecord(node.op).form;
   return kind === 'loop' || kind === 'branch';
@@ -427,11 +433,10 @@ function readsElsewhere(func: Func, write: number, value: number): boolean {
   const node = func.nodes[write];
   if (opRecord(node.op).form.kind !== 'assign') return false;
   const frame = plainFrame(func);
-  const { shape } = knownType(func, { node: write, port: 0 });
-  const index = shape.map((d, i) => (d === 1 ? 0 : dimOf(`w${i}`, `w${i}`, { extent: d })));
+  const { index } = axesFor(knownType(func, { node: write, port: 0 }).shape, 'w');
   return readsOf(frame, node, index).some((read) => {
     const at = traceViews(frame, read, () => false);
-    return at.ref.node === value && !at.index.every((d, i) => dimEquals(d, index[i]));
+    return at.ref.node === value && !indexEquals(at.index, index);
   });
 }
 

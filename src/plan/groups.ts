@@ -3,29 +3,23 @@
 // reduced axes; its members stand at the full index (out and reduced axes) or at the row index (out
 // axes alone). Invariant: within a group every member is read at its canonical index only.
 
-import {
-  asSym,
-  type Dim,
-  dimEquals,
-  makeSym,
-  type Sym,
-  substituteDim,
-  symDim,
-} from '../core/dim.ts';
+import { asSym, type Dim, dimEquals, type Sym, substituteDim, symDim } from '../core/dim.ts';
 import { mentions } from '../core/dim-syms.ts';
 import { type Dims, shapeEquals } from '../core/type.ts';
 import type { Func, Node } from '../graph/func.ts';
 import { opRecord } from '../graph/op.ts';
 import {
   type Access,
+  axesFor,
   type Frame,
+  indexEquals,
   knownType,
   plainFrame,
   readsOf,
   reduceReads,
   traceViews,
 } from './access.ts';
-import type { Analysis } from './analysis.ts';
+import { type Analysis, readsWritten } from './analysis.ts';
 import type { Places } from './place.ts';
 
 /** Where a member stands in the nest, and the index of its elements there. */
@@ -79,17 +73,6 @@ export function groupNodes(
   return [...builder.groups];
 }
 
-function axesFor(shape: Dims, prefix: string): { syms: Sym[]; index: Dim[] } {
-  const syms: Sym[] = [];
-  const index = shape.map((d) => {
-    if (d === 1) return 0;
-    const s = makeSym(`${prefix}${syms.length}`, `${prefix}${syms.length}`, { extent: d });
-    syms.push(s);
-    return symDim(s);
-  });
-  return { syms, index };
-}
-
 /** The index of a row member of this shape, if its axes other than 1 are the out axes. */
 function rowIndex(shape: Dims, outAxes: readonly Sym[]): Dim[] | null {
   let at = 0;
@@ -103,10 +86,6 @@ function rowIndex(shape: Dims, outAxes: readonly Sym[]): Dim[] | null {
     }
   }
   return at === outAxes.length ? index : null;
-}
-
-function indexEquals(a: readonly Dim[], b: readonly Dim[]): boolean {
-  return a.length === b.length && a.every((d, i) => dimEquals(d, b[i]));
 }
 
 class GroupBuilder {
@@ -238,9 +217,7 @@ class GroupBuilder {
         if (g && g.kind === 'nest') shared.push(g);
       }
     }
-    const reduces = (g: Group): number =>
-      g.redAxes.length > 0 || g.kind === 'contraction' ? 1 : 0;
-    const first = [...found].sort((a, b) => reduces(b) - reduces(a) || b.id - a.id);
+    const first = [...found].sort((a, b) => Number(reduces(b)) - Number(reduces(a)) || b.id - a.id);
     const rest = shared.filter((g) => !found.has(g)).slice(0, 8);
     return [...first, ...new Set(rest)];
   }
@@ -301,8 +278,7 @@ class GroupBuilder {
   private isWritten(id: number): boolean {
     let node = this.func.nodes[id];
     while (opRecord(node.op).form.kind === 'view') node = this.func.nodes[node.inputs[0].node];
-    if (opRecord(node.op).form.kind !== 'readVariable') return false;
-    return this.analysis.written.has(node.attrs.variable as string);
+    return readsWritten(this.analysis, node.id);
   }
 
   /** Puts the members of `h` into `g`, which does not depend on it nor it on `g`. */

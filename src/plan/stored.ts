@@ -19,7 +19,7 @@ import {
   scalarTypeOf,
   traceViews,
 } from './access.ts';
-import { type Analysis, isKnownSizes, liveOrder } from './analysis.ts';
+import { type Analysis, isKnownSizes, liveOrder, readsWritten } from './analysis.ts';
 import { type Group, isOwnStep } from './groups.ts';
 
 /** A value cheaper than this (in additions) is recomputed by other kernels rather than stored. */
@@ -138,14 +138,6 @@ export function chooseStored(
 
 function isOneValue(func: Func, id: number): boolean {
   return knownType(func, { node: id, port: 0 }).shape.every((d) => d === 1);
-}
-
-function readsWritten(analysis: Analysis, id: number): boolean {
-  const node = analysis.func.nodes[id];
-  return (
-    opRecord(node.op).form.kind === 'readVariable' &&
-    analysis.written.has(node.attrs.variable as string)
-  );
 }
 
 /** Solid nodes that a contraction reads: recomputing them there would repeat them many times. */

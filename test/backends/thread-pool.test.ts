@@ -15,7 +15,7 @@ afterEach(() => {
   for (const pool of pools.splice(0)) pool.halt();
 });
 
-/** A pool of one thread more, the number of times that it was woken, and a clock in milliseconds. */
+/** A pool of one thread more, its control block, how often it was woken, and a clock in milliseconds. */
 function open() {
   const memory = new DeviceMemory(2 ** 20, true);
   const control = memory.alloc(4 * CONTROL.words, 'the control block');
@@ -27,7 +27,7 @@ function open() {
     clock.mockReturnValue(ms);
   };
   at(0);
-  return { pool, wakes: () => Atomics.load(words, CONTROL.wake), at };
+  return { pool, words, wakes: () => Atomics.load(words, CONTROL.wake), at };
 }
 
 it('leaves a short run alone to the caller', () => {
@@ -58,4 +58,13 @@ it('takes a run after a pause for alone', () => {
   at(31);
   expect(pool.wake(1, SHORT)).toBe(true);
   expect(wakes()).toBe(0);
+});
+
+it('tells in mid-run whether the caller is alone from then on', () => {
+  const { pool, words, wakes } = open();
+  expect(pool.wakeIfMissed(1, LONG)).toBe(true);
+  words[CONTROL.missed] = 1;
+  expect(pool.wakeIfMissed(1, SHORT)).toBe(true);
+  expect(pool.wakeIfMissed(1, LONG)).toBe(false);
+  expect(wakes()).toBe(1);
 });

@@ -63,6 +63,11 @@ const calls: readonly [string, () => unknown, RegExp][] = [
   ],
 ];
 
+it('arrays take what is a typed array of their kind, of whatever class', () => {
+  const bytes = new tl.NDArray('uint8', [3], Buffer.from([1, 2, 3]));
+  expect(bytes.toArray()).toEqual([1, 2, 3]);
+});
+
 describe('values of the wrong kind', () => {
   it.each(calls)('%s', (_, call, message) => {
     let error: unknown;

@@ -50,7 +50,7 @@ interface Run {
   readonly kept: number[] | undefined;
   /** When the run began or was first polled; 0 where nothing has asked for the time. */
   started: number;
-  /** Whether no other thread takes part from the start. */
+  /** Whether the calling thread has the run to itself. */
   alone: boolean;
 }
 
@@ -357,7 +357,8 @@ export class CpuExecutable implements Executable {
     if (run.started === 0) run.started = now;
     if (bindings.deadline !== undefined && now > bindings.deadline) return STATUS.timeout;
     // A run that has taken long is going to go on: that may be worth waking the threads for.
-    this.#parts.threads?.wakeIfMissed(this.#id, (now - run.started) * 1e6);
+    const spent = (now - run.started) * 1e6;
+    if (this.#parts.threads?.wakeIfMissed(this.#id, spent) === false) run.alone = false;
     return STATUS.ok;
   }
 

@@ -182,12 +182,15 @@ export class ThreadPool {
     this.#lastEnd = now;
   }
 
-  /** Wakes the threads if a run that has taken so long had jobs for them while they slept. */
-  wakeIfMissed(id: number, nanoseconds: number): void {
+  /**
+   * Wakes the threads if a run that has taken so long had jobs for them while they slept. Returns whether the
+   * calling thread is left as it was.
+   */
+  wakeIfMissed(id: number, nanoseconds: number): boolean {
     const words = this.#words();
-    if (words[CONTROL.missed] === 0 || nanoseconds < LONG_RUN_NS) return;
+    if (words[CONTROL.missed] === 0 || nanoseconds < LONG_RUN_NS) return true;
     words[CONTROL.missed] = 0;
-    this.wake(id, nanoseconds);
+    return this.wake(id, nanoseconds);
   }
 
   /**
